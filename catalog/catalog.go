@@ -1,0 +1,197 @@
+// Package catalog is the matrix: the transactional system of record of products, assets and links, and the snapshot of
+// it that every request reads.
+//
+// The record is a log in an embedded NATS JetStream server: a message is a group of transactions, appended by
+// compare-and-swap on the log's last sequence, on the disk before it is acknowledged, and chained to the one before by
+// hash. The snapshot is a [View] behind one atomic pointer.
+//
+// Its one invariant: a view is the log's messages 1 to its revision, all of them, each whole, in order, and verified;
+// nothing else ever changes it, our own writes included. So two readers of one revision see the same matrix, and nobody
+// sees half a transaction. A message that is missing, damaged or of another history stops the view where it is.
+//
+//	c, err := catalog.Open(ctx, cfg, catalog.Events{})
+//	if err != nil { … }
+//	defer c.Close()
+//	revision, err := c.Update(ctx, func(v *catalog.View) ([]catalog.Mutation, error) {
+//		if _, ok := v.Product("shop"); ok {
+//			return nil, nil
+//		}
+//		return []catalog.Mutation{{PutProduct: &asset.Product{Name: "shop"}}}, nil
+//	})
+//	link, asset, ok := c.View().Lookup("shop", "banners/hero.jpg")
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+// Config configures a catalog.
+type Config struct {
+	// Dir is the directory of the log, made when missing. One process at a time can have it open.
+	Dir string `yaml:"-"`
+	// CommitTimeout is how long a write may take to be stored and applied before its caller is told that it could not
+	// be. At least a second.
+	CommitTimeout time.Duration `yaml:"commit_timeout"`
+}
+
+// DefaultConfig returns the defaults; Dir has none.
+func DefaultConfig() Config { return Config{CommitTimeout: 10 * time.Second} }
+
+// Validate returns what is wrong with c, naming the key.
+func (c Config) Validate() error {
+	if c.Dir == "" {
+		return errors.New("dir: is empty; allowed: a directory")
+	}
+	if c.CommitTimeout < time.Second {
+		return fmt.Errorf("commit_timeout: is %s; allowed: 1s or more", c.CommitTimeout)
+	}
+	return nil
+}
+
+// Events are rare events. A nil func is not called; the others must return soon.
+type Events struct {
+	// Frozen: the view does not follow the log any more, and nothing can be written. See [FrozenError].
+	Frozen func(err error)
+	// Connection: the connection to the log broke (err says why) or is there again (nil).
+	Connection func(err error)
+	// Server: a warning or an error of the embedded server, in its own words.
+	Server func(line string)
+	// Committed: a message with so many transactions was stored and applied, within that time.
+	Committed func(transactions int, took time.Duration)
+}
+
+// A Catalog is the matrix. It is safe for concurrent use.
+type Catalog struct {
+	replica   *replica
+	server    *natsServer
+	committer *committer
+
+	closeOnce sync.Once
+	closing   chan struct{}  // closed: no more updates
+	stop      func()         // ends following the log
+	committed chan struct{}  // closed when the committer has ended
+	following sync.WaitGroup // ends when following has
+}
+
+// Open starts the server in cfg.Dir and replays the log into the view; it returns once the view has everything that was
+// in the log. It fails with a [FrozenError] that names the sequence when the log is damaged. ctx bounds the opening,
+// not the catalog's life.
+func Open(ctx context.Context, cfg Config, ev Events) (*Catalog, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("catalog: %w", err)
+	}
+	s, err := startServer(cfg.Dir, ev)
+	if err != nil {
+		return nil, fmt.Errorf("catalog: %w", err)
+	}
+	c, err := open(ctx, s, cfg, ev)
+	if err != nil {
+		s.close()
+		return nil, fmt.Errorf("catalog: %w", err)
+	}
+	return c, nil
+}
+
+func open(ctx context.Context, s *natsServer, cfg Config, ev Events) (*Catalog, error) {
+	log, err := openStream(ctx, s.nc)
+	if err != nil {
+		return nil, err
+	}
+	r := newReplica(log, ev)
+	if err := r.replay(ctx); err != nil {
+		return nil, err
+	}
+	return start(r, s, cfg.CommitTimeout), nil
+}
+
+// start sets the two goroutines going: one follows the log, one commits.
+func start(r *replica, s *natsServer, timeout time.Duration) *Catalog {
+	closing := make(chan struct{})
+	c := &Catalog{
+		replica: r, server: s, closing: closing, committed: make(chan struct{}),
+		committer: &committer{replica: r, timeout: timeout, requests: make(chan *request), closing: closing},
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	c.stop = stop
+	c.following.Go(func() { r.follow(ctx) })
+	go func() {
+		defer close(c.committed)
+		c.committer.work(ctx)
+	}()
+	return c
+}
+
+// View returns the newest view.
+func (c *Catalog) View() *View { return c.replica.view() }
+
+// Update runs f on the newest state of the matrix and commits the mutations it returns, all or none. It returns the
+// revision that they are in, once that revision is on the disk and in this catalog's [View]. When f returns no
+// mutations nothing is committed, and the revision is the one that f has seen.
+//
+// f decides on what it sees, and what it decided is only committed if nobody came between: several updates at once
+// behave as if one had run after the other. For that f may be run more than once, so it must do nothing but read v and
+// return; v and its records are not its to change. An error of f, or its panic, is returned as it is and commits
+// nothing.
+//
+// Mutations that break a rule are an [asset.Fault] and commit nothing: [asset.ErrInvalid] for a record that cannot be,
+// [asset.ErrNotFound] for a reference to nothing, [asset.ErrConflict] for what collides with what is there (a name that
+// is another asset's, a version written already, a step that the status does not have, a deletion of what is in use),
+// [asset.ErrTooLarge] for a transaction that does not fit into a message (about 1 MB).
+//
+// [asset.ErrUnavailable] says that the log could not be written. If it timed out, or if ctx ended while Update was
+// waiting, whether the mutations were committed is open: they are either wholly there or not at all, and if they are
+// still to come then as a whole. Whoever tries again must look first, which a compare-and-set in f does by itself.
+func (c *Catalog) Update(ctx context.Context, f func(v *View) ([]Mutation, error)) (revision uint64, err error) {
+	r := newRequest(ctx, f)
+	select {
+	case c.committer.requests <- r:
+	case <-c.closing:
+		return 0, fmt.Errorf("%w: the catalog is closed", asset.ErrUnavailable)
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	select {
+	case o := <-r.done:
+		return o.revision, o.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// Healthy fails when the view cannot follow the log, or the log cannot be reached. The view answers all the same.
+func (c *Catalog) Healthy() error {
+	if _, err := c.replica.state(); err != nil {
+		return err
+	}
+	select {
+	case <-c.closing:
+		return fmt.Errorf("%w: the catalog is closed", asset.ErrUnavailable)
+	default:
+		return c.server.healthy()
+	}
+}
+
+// LastApplied returns the revision of the view, and when it was applied here; the zero time before the first.
+func (c *Catalog) LastApplied() (revision uint64, at time.Time) {
+	v := c.replica.view()
+	return v.revision, v.applied
+}
+
+// Close answers the updates that were taken over, stops the server, and gives the directory free. The last view goes on
+// answering. Closing twice is no error.
+func (c *Catalog) Close() error {
+	c.closeOnce.Do(func() {
+		close(c.closing)
+		<-c.committed
+		c.stop()
+		c.following.Wait()
+		c.server.close()
+	})
+	return nil
+}

@@ -1,0 +1,288 @@
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+// maxGroup is the number of transactions in one message.
+const maxGroup = 128
+
+// retryWait is the pause before the log is asked again what became of a message.
+const retryWait = 20 * time.Millisecond
+
+// A committer turns updates into messages of the log, one message at a time. While one is on its way to the disk the
+// next updates gather; they become the next message together.
+type committer struct {
+	replica  *replica
+	timeout  time.Duration
+	requests chan *request // unbuffered: who has sent gets an answer
+	closing  <-chan struct{}
+}
+
+// A request is one Update on its way.
+type request struct {
+	ctx  context.Context
+	txid string // the same in every attempt, so that the transaction can be recognised in the log
+	run  func(*View) ([]Mutation, error)
+	done chan outcome // has room for the one outcome: nobody may be waiting any more
+	err  error        // what this attempt gave, when it gave nothing to commit
+}
+
+// An outcome is what an Update returns.
+type outcome struct {
+	revision uint64
+	err      error
+}
+
+func newRequest(ctx context.Context, run func(*View) ([]Mutation, error)) *request {
+	return &request{ctx: ctx, txid: rand.Text(), run: run, done: make(chan outcome, 1)}
+}
+
+// work commits until closing; what was taken over by then is still answered.
+func (c *committer) work(ctx context.Context) {
+	var waiting []*request
+	for {
+		if len(waiting) == 0 {
+			select {
+			case r := <-c.requests:
+				waiting = append(waiting, r)
+			case <-c.closing:
+				return
+			}
+		}
+		waiting = c.commit(ctx, c.gather(waiting))
+	}
+}
+
+// gather adds those that are waiting to be taken over.
+func (c *committer) gather(waiting []*request) []*request {
+	for len(waiting) < maxGroup {
+		select {
+		case r := <-c.requests:
+			waiting = append(waiting, r)
+		default:
+			return waiting
+		}
+	}
+	return waiting
+}
+
+// commit decides on a group and stores it; when another writer was faster, it decides again on what that one made of
+// the matrix. It returns those that did not fit into the message.
+func (c *committer) commit(ctx context.Context, waiting []*request) []*request {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	start := time.Now()
+	for {
+		g := decide(c.replica.view(), waiting)
+		revision, err := c.store(ctx, g)
+		if errors.Is(err, errMoved) {
+			if err = c.replica.await(ctx, g.base.revision+1); err == nil {
+				continue
+			}
+		}
+		g.answer(revision, unavailable(err))
+		c.report(g, err, time.Since(start))
+		return g.rest
+	}
+}
+
+func (c *committer) report(g *group, err error, took time.Duration) {
+	if c.replica.events.Committed != nil && err == nil && len(g.encoded) > 0 {
+		c.replica.events.Committed(len(g.encoded), took)
+	}
+}
+
+// unavailable makes every error of the log an [asset.ErrUnavailable].
+func unavailable(err error) error {
+	if err == nil || errors.Is(err, asset.ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", asset.ErrUnavailable, err)
+}
+
+// store appends the group's message and waits until the view has it. A group without one has the revision it was
+// decided on.
+func (c *committer) store(ctx context.Context, g *group) (uint64, error) {
+	if _, err := c.replica.state(); err != nil {
+		return 0, err
+	}
+	if len(g.encoded) == 0 {
+		return g.base.revision, nil
+	}
+	data, err := g.message()
+	if err != nil {
+		return 0, err
+	}
+	if err := c.append(ctx, g.base.revision, data); err != nil {
+		return 0, err
+	}
+	return g.base.revision + 1, c.replica.await(ctx, g.base.revision+1)
+}
+
+// append brings data to the sequence behind after, exactly once. When an attempt leaves open whether it arrived (a
+// timeout, a lost connection), the log knows: data can be at that one sequence only, as every attempt expects the same
+// last one. If it is free the same bytes are sent again; should the earlier attempt be merely late, one of the two is
+// refused.
+func (c *committer) append(ctx context.Context, after uint64, data []byte) error {
+	for {
+		_, err := c.replica.log.append(ctx, after, data)
+		if err == nil {
+			return nil
+		}
+		if found, settled := c.settle(ctx, after, data); found || settled != nil {
+			return settled
+		}
+		if errors.Is(err, errRefused) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("whether it was stored is not known: %w", err)
+		case <-time.After(retryWait):
+		}
+	}
+}
+
+// settle looks what is behind after: data (true), nothing (false), or another writer's message (errMoved).
+func (c *committer) settle(ctx context.Context, after uint64, data []byte) (bool, error) {
+	_, last, err := c.replica.log.bounds(ctx)
+	switch {
+	case err != nil:
+		return false, nil // ask again
+	case last < after:
+		return false, c.lost(last + 1)
+	case last == after:
+		return false, nil
+	}
+	switch stored, err := c.replica.log.read(ctx, after+1); {
+	case errors.Is(err, errNothing):
+		return false, c.lost(after + 1)
+	case err != nil:
+		return false, nil // ask again
+	case !bytes.Equal(stored, data):
+		return false, errMoved
+	}
+	return true, nil
+}
+
+// lost freezes the view: the log has forgotten a message.
+func (c *committer) lost(seq uint64) error {
+	err := &FrozenError{seq, fmt.Errorf("%w: sequence %d is missing", errChain, seq)}
+	c.replica.freeze(err)
+	return err
+}
+
+// A group is the transactions that go into one message.
+type group struct {
+	base    *View // what they were decided on
+	decided []*request
+	encoded [][]byte   // the transactions of those that have something to commit
+	rest    []*request // those that did not fit
+}
+
+// decide runs the requests one after another, each on what those before it made of base.
+func decide(base *View, waiting []*request) *group {
+	g := &group{base: base}
+	v, size := base, 0
+	for i, r := range waiting {
+		made, encoded, err := r.decide(v)
+		if size += len(encoded) + 1; size > maxTransactionBytes && err == nil && len(g.encoded) > 0 {
+			g.rest = waiting[i:]
+			return g
+		}
+		r.err = err
+		g.decided = append(g.decided, r)
+		if encoded != nil {
+			g.encoded = append(g.encoded, encoded)
+			v = made
+		}
+	}
+	return g
+}
+
+// message returns the group as a message that continues the history of g.base.
+func (g *group) message() ([]byte, error) {
+	h := header{Epoch: g.base.epoch, PrevHash: g.base.hash, Schema: schema, MinReader: reader, CommitTS: time.Now().UTC()}
+	if h.Epoch == "" {
+		h.Epoch = rand.Text()
+	}
+	return encodeMessage(h, g.encoded)
+}
+
+// answer tells every caller of the group. An error of the group is everybody's: what a request decided by itself, it
+// may have decided on transactions that were not stored.
+func (g *group) answer(revision uint64, err error) {
+	for _, r := range g.decided {
+		switch {
+		case err != nil:
+			r.done <- outcome{err: err}
+		case r.err != nil:
+			r.done <- outcome{err: r.err}
+		default:
+			r.done <- outcome{revision: revision}
+		}
+	}
+}
+
+// decide runs r on v. It returns what r makes of v and the encoded transaction, nil when there is nothing to commit.
+func (r *request) decide(v *View) (*View, []byte, error) {
+	if err := r.ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	mutations, err := r.call(v)
+	if err != nil || len(mutations) == 0 {
+		return nil, nil, err
+	}
+	made, err := v.with(mutations)
+	if err != nil {
+		return nil, nil, err
+	}
+	encoded, err := json.Marshal(transaction{r.txid, mutations})
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(encoded) > maxTransactionBytes {
+		return nil, nil, tooLarge(len(encoded))
+	}
+	return made, encoded, nil
+}
+
+func tooLarge(size int) error {
+	return &asset.Fault{
+		Kind:    asset.ErrTooLarge,
+		Detail:  fmt.Sprintf("the transaction takes %d bytes in the log", size),
+		Allowed: fmt.Sprintf("up to %d bytes", maxTransactionBytes),
+	}
+}
+
+// call runs the closure; its panic is its caller's error.
+func (r *request) call(v *View) (mutations []Mutation, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in an update: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return r.run(v)
+}
+
+// with returns what the mutations make of v, when they are allowed.
+func (v *View) with(mutations []Mutation) (*View, error) {
+	made := v.fork()
+	for i := range mutations {
+		if err := made.check(&mutations[i]); err != nil {
+			return nil, err
+		}
+		made.apply(&mutations[i])
+	}
+	return made, nil
+}

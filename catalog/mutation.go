@@ -1,0 +1,83 @@
+package catalog
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+// A Mutation puts or deletes one whole record. Exactly one field is set. Mutations of a transaction take effect one
+// after another, and each is checked against what those before it made: put a product before its assets and an asset
+// before its links; delete in the opposite order.
+//
+// A record that was handed over in a mutation must not be changed any more, nor may one that came from a View: copy
+// it, change the copy, put the copy.
+type Mutation struct {
+	PutProduct *asset.Product `json:"put_product,omitempty"`
+	// DeleteProduct is a product's name. The product must own no assets and have no links.
+	DeleteProduct string       `json:"delete_product,omitempty"`
+	PutAsset      *asset.Asset `json:"put_asset,omitempty"`
+	// DeleteAsset is an asset's id. No link may point at it.
+	DeleteAsset string      `json:"delete_asset,omitempty"`
+	PutLink     *asset.Link `json:"put_link,omitempty"`
+	DeleteLink  *LinkRef    `json:"delete_link,omitempty"`
+}
+
+// A LinkRef names a link.
+type LinkRef struct {
+	Product string `json:"product"`
+	Name    string `json:"name"`
+}
+
+// errNoMutation says that a mutation has no field set that this program knows.
+var errNoMutation = errors.New("a mutation of a kind that this program does not know: it needs a newer one")
+
+// single fails unless exactly one field of m is set.
+func (m *Mutation) single() error {
+	n := 0
+	for _, set := range [...]bool{
+		m.PutProduct != nil, m.DeleteProduct != "", m.PutAsset != nil, m.DeleteAsset != "", m.PutLink != nil, m.DeleteLink != nil,
+	} {
+		if set {
+			n++
+		}
+	}
+	switch n {
+	case 0:
+		return errNoMutation
+	case 1:
+		return nil
+	}
+	return errors.New("a mutation of several kinds at once")
+}
+
+// clip takes the spare capacity off the record's slices, so that an append to a copy of it can never write into the
+// array that all copies share.
+func (m *Mutation) clip() {
+	if a := m.PutAsset; a != nil {
+		a.Versions, a.Tags = slices.Clip(a.Versions), slices.Clip(a.Tags)
+	}
+	if p := m.PutProduct; p != nil {
+		p.Origins = slices.Clip(p.Origins)
+	}
+}
+
+// apply gives m its effect on v, which must not be published yet. It cannot fail: whether m is allowed was decided
+// when it was written, by the rules of that day, and the log is the truth.
+func (v *View) apply(m *Mutation) {
+	switch {
+	case m.PutProduct != nil:
+		v.products.Set(m.PutProduct.Name, m.PutProduct)
+	case m.DeleteProduct != "":
+		v.products.Delete(m.DeleteProduct)
+	case m.PutAsset != nil:
+		v.putAsset(m.PutAsset)
+	case m.DeleteAsset != "":
+		v.deleteAsset(m.DeleteAsset)
+	case m.PutLink != nil:
+		v.putLink(m.PutLink)
+	case m.DeleteLink != nil:
+		v.deleteLink(m.DeleteLink.Product, m.DeleteLink.Name)
+	}
+}
