@@ -1,0 +1,245 @@
+// Package ingest is the write path: it takes an upload in, makes sure that it is what it is said to be, stores it, and
+// records it in the matrix.
+//
+// Its one invariant: a version is in the matrix only when its bytes are stored, and an upload that is refused leaves
+// nothing behind: no spooled file, no stored bytes, no record.
+//
+//	in, err := ingest.New(cfg, catalog, providers, pool.Probe)
+//	if err != nil { … }
+//	receipt, err := in.Put(ctx, ingest.Upload{Product: "shop", Name: "banners/hero.jpg", Body: body, Size: -1})
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/catalog"
+)
+
+// Config configures an Ingester.
+type Config struct {
+	// SpoolDir is where uploads are received, in files without names. It is created when missing.
+	SpoolDir string `yaml:"spool_dir"`
+	// MaxBytes is the largest upload.
+	MaxBytes int64 `yaml:"max_bytes"`
+}
+
+// DefaultConfig returns the defaults; SpoolDir has none.
+func DefaultConfig() Config { return Config{MaxBytes: 512 << 20} }
+
+// Validate returns what is wrong with c, naming the key.
+func (c Config) Validate() error {
+	if c.SpoolDir == "" {
+		return errors.New("spool_dir: is empty; allowed: a directory")
+	}
+	if c.MaxBytes < 1 {
+		return fmt.Errorf("max_bytes: is %d; allowed: 1 or more", c.MaxBytes)
+	}
+	return nil
+}
+
+// An Ingester takes uploads in. It is safe for concurrent use.
+type Ingester struct {
+	cfg       Config
+	matrix    Matrix
+	originals Originals
+	probe     Probe
+	digests   locks // held from storing an original until it is recorded
+}
+
+// A Matrix is what an Ingester needs of the catalog; *catalog.Catalog has it.
+type Matrix interface {
+	View() *catalog.View
+	Update(ctx context.Context, f func(*catalog.View) ([]catalog.Mutation, error)) (revision uint64, err error)
+}
+
+// Originals is where uploads are stored; *origin.Providers has it.
+type Originals interface {
+	Put(ctx context.Context, o *asset.Object) (names []string, err error)
+	Delete(ctx context.Context, k asset.Key, names []string) error
+}
+
+// A Probe looks at a picture: what it is, and that all of it can be decoded within the limits. It returns "" and nil
+// for what is no picture, [asset.ErrUndecodable] for a damaged one, [asset.ErrTooLarge] for one over the limits.
+type Probe func(ctx context.Context, f *os.File, size int64) (mediaType string, pic *asset.Picture, err error)
+
+// An Upload is what a client sends.
+type Upload struct {
+	// Product owns the asset; Name is the product's name for it, decoded.
+	Product, Name string
+	Body          io.Reader
+	// Size is the number of bytes that Body is said to have, -1 when that is not known.
+	Size int64
+	// MediaType is the declared type, with its parameters; "" when none is.
+	MediaType string
+	// IfVersion demands that this is the current version.
+	IfVersion *int
+	// CreateOnly demands that the name is free.
+	CreateOnly bool
+	// Digest demands that the bytes have it.
+	Digest *asset.Digest
+}
+
+// A Receipt says what became of an upload.
+type Receipt struct {
+	ID      string       `json:"id"` // of the asset
+	Product string       `json:"product"`
+	Name    string       `json:"name"`
+	Version int          `json:"version"`
+	Digest  asset.Digest `json:"digest"`
+	Size    int64        `json:"size"` // bytes
+	// MediaType is the type that was found, or the declared one where looking cannot tell.
+	MediaType string `json:"type"`
+	// Width and Height are in px as a viewer sees the picture, absent for what is no picture.
+	Width  int `json:"width,omitempty"`
+	Height int `json:"height,omitempty"`
+	// Revision is that of the matrix in which the version is visible.
+	Revision uint64 `json:"revision"`
+	// Created: the upload made the asset.
+	Created bool `json:"created"`
+	// Unchanged: the bytes are those of the current version, and no new one was made.
+	Unchanged bool `json:"unchanged"`
+}
+
+// New returns an Ingester, with its spool directory made and emptied of what a killed process left there.
+func New(cfg Config, matrix Matrix, originals Originals, probe Probe) (*Ingester, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("ingest: %w", err)
+	}
+	if err := os.MkdirAll(cfg.SpoolDir, 0o700); err != nil {
+		return nil, fmt.Errorf("ingest: %w", err)
+	}
+	left, _ := filepath.Glob(filepath.Join(cfg.SpoolDir, spoolPrefix+"*"))
+	for _, name := range left {
+		if err := os.Remove(name); err != nil {
+			return nil, fmt.Errorf("ingest: %w", err)
+		}
+	}
+	return &Ingester{cfg: cfg, matrix: matrix, originals: originals, probe: probe}, nil
+}
+
+// Put takes an upload in. The first upload to a name makes an asset that the product owns and links the name to it; the
+// next ones make versions, and the current version moves along. Bytes that are stored already, under whatever name, are
+// stored no second time, and bytes of the current version with its type make no version.
+//
+// What a client can mend is an [asset.Fault]: [asset.ErrNotFound] for a product that is not there, [asset.ErrInvalid]
+// for a bad name, an empty or truncated body, or a digest that does not hold, [asset.ErrTooLarge], [asset.ErrMediaType]
+// when the bytes are not what they are said to be, [asset.ErrUndecodable], [asset.ErrPrecondition], and
+// [asset.ErrConflict] for a name that leads to an asset which is archived or another product's: only an asset's owner
+// gives it versions. [asset.ErrUnavailable] says that a disk, a provider or the catalog failed.
+//
+// From the moment that the bytes are verified the caller's leaving changes nothing. When the catalog cannot say whether
+// the version was recorded, the stored bytes stay, as a version may need them; repeating the upload finds out.
+func (i *Ingester) Put(ctx context.Context, u Upload) (Receipt, error) {
+	j := &job{Ingester: i, Upload: u, id: newID(), now: time.Now().UTC()}
+	defer j.close()
+	for _, step := range []func(context.Context) error{j.admit, j.receive, j.verify, j.store, j.record} {
+		if err := step(ctx); err != nil {
+			return Receipt{}, fmt.Errorf("put %s/%s: %w", u.Product, u.Name, errors.Join(err, j.undo(ctx)))
+		}
+	}
+	return j.receipt, nil
+}
+
+// newID fails only when the system has no randomness, and then nothing can go on.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// A job is one upload on its way.
+type job struct {
+	*Ingester
+	Upload
+	id  string // of the asset, should it become one
+	now time.Time
+
+	spool   *asset.Object // received; the version that is made of it
+	version asset.Version
+	locked  bool
+	decided bool // the catalog refused the version: it is not recorded, and will not be
+	receipt Receipt
+}
+
+// admit refuses what can be refused before the body is read.
+func (j *job) admit(context.Context) error {
+	if _, err := j.target(j.matrix.View()); err != nil {
+		return err
+	}
+	switch {
+	case j.Size == 0:
+		return errEmpty()
+	case j.Size > j.cfg.MaxBytes:
+		return errTooLarge(j.cfg.MaxBytes)
+	}
+	return nil
+}
+
+// receive spools the body.
+func (j *job) receive(ctx context.Context) error {
+	var err error
+	j.spool, err = receive(ctx, j.cfg, j.Body, j.Size)
+	return err
+}
+
+// verify finds out what the bytes are, and that they are what they are said to be.
+func (j *job) verify(ctx context.Context) error {
+	digest := j.spool.Key.Original
+	if j.Digest != nil && *j.Digest != digest {
+		return &asset.Fault{
+			Kind: asset.ErrInvalid, Part: "Repr-Digest",
+			Detail: fmt.Sprintf("the body has the SHA-256 %s, not %s", digest, *j.Digest),
+		}
+	}
+	f, err := j.spool.File()
+	if err != nil {
+		return err
+	}
+	mediaType, pic, err := j.probe(ctx, f, j.spool.Size)
+	if err != nil {
+		return fmt.Errorf("probe: %w", err)
+	}
+	if mediaType, err = settleType(f, j.spool.Size, mediaType, j.Upload); err != nil {
+		return err
+	}
+	j.version = asset.Version{Digest: digest, Size: j.spool.Size, MediaType: mediaType, Picture: pic, Created: j.now}
+	return nil
+}
+
+// store gives the original to the providers. It does so also when the matrix has the digest already: the providers do
+// not write again what they hold, and what they have lost an upload brings back.
+func (j *job) store(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	j.digests.lock(j.version.Digest)
+	j.locked = true
+	j.spool.MediaType = j.version.MediaType
+	if pic := j.version.Picture; pic != nil {
+		j.spool.Width, j.spool.Height = pic.Width, pic.Height
+	}
+	var err error
+	j.version.Providers, err = j.originals.Put(ctx, j.spool)
+	return err
+}
+
+// undo deletes what was stored for a version that the matrix refused, unless another version uses it. The digest's lock
+// is held, so no upload of the same bytes is between storing and recording them.
+func (j *job) undo(ctx context.Context) error {
+	if !j.decided || j.matrix.View().References(j.version.Digest) > 0 {
+		return nil
+	}
+	return j.originals.Delete(context.WithoutCancel(ctx), j.spool.Key, j.version.Providers)
+}
+
+func (j *job) close() {
+	if j.locked {
+		j.digests.unlock(j.version.Digest)
+	}
+	if j.spool != nil {
+		j.spool.Release()
+	}
+}

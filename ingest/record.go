@@ -1,0 +1,115 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/catalog"
+)
+
+// record makes the version known, in one transaction.
+func (j *job) record(ctx context.Context) error {
+	revision, err := j.matrix.Update(context.WithoutCancel(ctx), func(v *catalog.View) (mutations []catalog.Mutation, err error) {
+		j.receipt, mutations, err = j.plan(v)
+		return mutations, err
+	})
+	if err != nil {
+		_, j.decided = errors.AsType[*asset.Fault](err) // every other error leaves it open
+		return fmt.Errorf("record: %w", err)
+	}
+	j.receipt.Revision = revision
+	return nil
+}
+
+// plan decides what the upload makes of v. It is run again when another write came between.
+func (j *job) plan(v *catalog.View) (Receipt, []catalog.Mutation, error) {
+	old, err := j.target(v)
+	if err != nil {
+		return Receipt{}, nil, err
+	}
+	if old == nil {
+		first, link := j.first()
+		return j.receiptFor(first), []catalog.Mutation{{PutAsset: first}, {PutLink: link}}, nil
+	}
+	if current := old.Version(0); current != nil && current.Digest == j.version.Digest && current.MediaType == j.version.MediaType {
+		r := j.receiptFor(old)
+		r.Unchanged = true
+		return r, nil, nil
+	}
+	next := j.next(old)
+	return j.receiptFor(next), []catalog.Mutation{{PutAsset: next}}, nil
+}
+
+// first returns a new asset with the version, and the link that leads to it.
+func (j *job) first() (*asset.Asset, *asset.Link) {
+	version := j.version
+	version.Number = 1
+	a := &asset.Asset{
+		ID: j.id, Owner: j.Product, Status: asset.Active, Current: 1, Versions: []asset.Version{version},
+		Created: j.now, Updated: j.now,
+	}
+	return a, &asset.Link{Product: j.Product, Name: j.Name, Asset: j.id, Created: j.now}
+}
+
+// next returns old with one more version, which is the current one.
+func (j *job) next(old *asset.Asset) *asset.Asset {
+	version := j.version
+	version.Number = len(old.Versions) + 1
+	a := *old
+	a.Versions = append(slices.Clip(old.Versions), version)
+	a.Current, a.Status, a.Updated = version.Number, asset.Active, j.now
+	return &a
+}
+
+func (j *job) receiptFor(a *asset.Asset) Receipt {
+	v := a.Version(0)
+	r := Receipt{
+		ID: a.ID, Product: j.Product, Name: j.Name, Version: v.Number,
+		Digest: v.Digest, Size: v.Size, MediaType: v.MediaType, Created: a.ID == j.id,
+	}
+	if v.Picture != nil {
+		r.Width, r.Height = v.Picture.Width, v.Picture.Height
+	}
+	return r
+}
+
+// target returns the asset that the name leads to, nil for a name that is free, when v allows the upload.
+func (j *job) target(v *catalog.View) (*asset.Asset, error) {
+	if _, ok := v.Product(j.Product); !ok {
+		return nil, fault(asset.ErrNotFound, "product", "there is no product %q", j.Product)
+	}
+	_, a, _ := v.Lookup(j.Product, j.Name)
+	if err := j.preconditions(a); err != nil {
+		return nil, err
+	}
+	switch {
+	case a == nil:
+	case a.Owner != j.Product:
+		return nil, fault(asset.ErrConflict, "name", "the name leads to an asset of product %q, and only its owner can give it versions", a.Owner)
+	case a.Status == asset.Archived:
+		return nil, fault(asset.ErrConflict, "name", "the name leads to an asset that is archived")
+	}
+	return a, nil
+}
+
+// preconditions holds a, nil when there is none, against what the upload demands.
+func (j *job) preconditions(a *asset.Asset) error {
+	switch {
+	case j.CreateOnly && a != nil:
+		return fault(asset.ErrPrecondition, "If-None-Match", "the name is taken, its current version is %d", a.Current)
+	case j.IfVersion == nil:
+		return nil
+	case a == nil:
+		return fault(asset.ErrPrecondition, "If-Match", "the name is free, there is no version %d", *j.IfVersion)
+	case a.Current != *j.IfVersion:
+		return fault(asset.ErrPrecondition, "If-Match", "the current version is %d, not %d", a.Current, *j.IfVersion)
+	}
+	return nil
+}
+
+func fault(kind error, part, format string, args ...any) error {
+	return &asset.Fault{Kind: kind, Part: part, Detail: fmt.Sprintf(format, args...)}
+}
