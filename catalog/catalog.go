@@ -103,8 +103,13 @@ func open(ctx context.Context, s *natsServer, cfg Config, ev Events) (*Catalog, 
 	if err != nil {
 		return nil, err
 	}
-	r := newReplica(log, ev)
+	m, err := openMark(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	r := newReplica(log, m, ev)
 	if err := r.replay(ctx); err != nil {
+		m.close()
 		return nil, err
 	}
 	return start(r, s, cfg.CommitTimeout), nil
@@ -115,7 +120,7 @@ func start(r *replica, s *natsServer, timeout time.Duration) *Catalog {
 	closing := make(chan struct{})
 	c := &Catalog{
 		replica: r, server: s, closing: closing, committed: make(chan struct{}),
-		committer: &committer{replica: r, timeout: timeout, requests: make(chan *request), closing: closing},
+		committer: &committer{replica: r, log: r.log, timeout: timeout, requests: make(chan *request), closing: closing},
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
@@ -191,6 +196,7 @@ func (c *Catalog) Close() error {
 		<-c.committed
 		c.stop()
 		c.following.Wait()
+		c.replica.mark.close()
 		c.server.close()
 	})
 	return nil

@@ -23,6 +23,7 @@ const retryWait = 20 * time.Millisecond
 // next updates gather; they become the next message together.
 type committer struct {
 	replica  *replica
+	log      matrixLog
 	timeout  time.Duration
 	requests chan *request // unbuffered: who has sent gets an answer
 	closing  <-chan struct{}
@@ -135,7 +136,7 @@ func (c *committer) store(ctx context.Context, g *group) (uint64, error) {
 // refused.
 func (c *committer) append(ctx context.Context, after uint64, data []byte) error {
 	for {
-		_, err := c.replica.log.append(ctx, after, data)
+		_, err := c.log.append(ctx, after, data)
 		if err == nil {
 			return nil
 		}
@@ -155,7 +156,7 @@ func (c *committer) append(ctx context.Context, after uint64, data []byte) error
 
 // settle looks what is behind after: data (true), nothing (false), or another writer's message (errMoved).
 func (c *committer) settle(ctx context.Context, after uint64, data []byte) (bool, error) {
-	_, last, err := c.replica.log.bounds(ctx)
+	_, last, err := c.log.bounds(ctx)
 	switch {
 	case err != nil:
 		return false, nil // ask again
@@ -164,7 +165,7 @@ func (c *committer) settle(ctx context.Context, after uint64, data []byte) (bool
 	case last == after:
 		return false, nil
 	}
-	switch stored, err := c.replica.log.read(ctx, after+1); {
+	switch stored, err := c.log.read(ctx, after+1); {
 	case errors.Is(err, errNothing):
 		return false, c.lost(after + 1)
 	case err != nil:

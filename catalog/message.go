@@ -29,7 +29,7 @@ const (
 //
 //	{"epoch":…,"prev_hash":…,"schema":…,"min_reader":…,"commit_ts":…,"transactions":[{"txid":…,"mutations":[…]},…],"hash":"…"}
 //
-// The hash is the last member, spelled exactly `,"hash":"` + 64 hexadecimal digits + `"}`. It is the SHA-256 of all the
+// The hash is the last member, spelled exactly `,"hash":"` + 64 lowercase hexadecimal digits + `"}`. It is the SHA-256 of all the
 // bytes before that spelling, as they were sent. So it covers also members that a reader does not know, and nothing has
 // to be put into a canonical form a second time. prev_hash is the hash of the message before, zero in the first: each
 // hash vouches for the whole history before it.
@@ -99,11 +99,11 @@ func decodeMessage(data []byte) (*message, error) {
 func checkHash(data []byte) (hash asset.Digest, err error) {
 	body, rest, found := cutLast(data, hashStart)
 	text, ended := bytes.CutSuffix(rest, hashEnd)
-	if !found || !ended || hash.UnmarshalText(text) != nil {
+	if !found || !ended {
 		return hash, fmt.Errorf("%w: it does not end with a hash", asset.ErrCorrupt)
 	}
-	if sum := sha256.Sum256(body); hash != sum {
-		return hash, fmt.Errorf("%w: its hash is %s, its bytes have %x", asset.ErrCorrupt, hash, sum)
+	if hash = sha256.Sum256(body); hash.String() != string(text) {
+		return hash, fmt.Errorf("%w: its bytes have the hash %s, it says %.64q", asset.ErrCorrupt, hash, text)
 	}
 	return hash, nil
 }

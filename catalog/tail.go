@@ -21,6 +21,7 @@ const (
 // A replica is the view that follows the log. Only the log advances it, our own writes included.
 type replica struct {
 	log    matrixLog
+	mark   *mark
 	events Events
 	work   *View // the view that the next message goes into; owned by the goroutine that follows the log
 	head   uint64
@@ -31,8 +32,8 @@ type replica struct {
 	broken  error
 }
 
-func newReplica(log matrixLog, ev Events) *replica {
-	r := &replica{log: log, events: ev, work: new(View), changed: make(chan struct{})}
+func newReplica(log matrixLog, m *mark, ev Events) *replica {
+	r := &replica{log: log, mark: m, events: ev, work: new(View), changed: make(chan struct{})}
 	r.current.Store(r.work)
 	return r
 }
@@ -46,8 +47,8 @@ func (r *replica) replay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if last == 0 {
-		return nil
+	if err := r.mark.checkEnd(last); err != nil || last == 0 {
+		return err
 	}
 	if first != 1 {
 		return &FrozenError{first, fmt.Errorf("%w: the log begins here, what was before is gone", errChain)}
@@ -106,7 +107,7 @@ func (r *replica) take(seq uint64, data []byte) error {
 	}
 	m, err := decodeMessage(data)
 	if err == nil {
-		err = r.work.admit(seq, m)
+		err = r.admit(seq, m)
 	}
 	if err != nil {
 		return &FrozenError{seq, err}
@@ -121,10 +122,19 @@ func (r *replica) take(seq uint64, data []byte) error {
 	return nil
 }
 
+// admit fails unless m is the next message, and the one that was there before.
+func (r *replica) admit(seq uint64, m *message) error {
+	if err := r.work.admit(seq, m); err != nil {
+		return err
+	}
+	return r.mark.checkHash(seq, m.hash)
+}
+
 func (r *replica) view() *View { return r.current.Load() }
 
 // show publishes r.work, which from now on nobody changes.
 func (r *replica) show() {
+	r.mark.set(r.work)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.current.Store(r.work)
