@@ -1,0 +1,60 @@
+package asset
+
+import "errors"
+
+// Sentinels. Lower floors wrap them with their verb and key; one table in package proxy and one in package control
+// map them to a status, a problem type and a cache lifetime. Compare with [errors.Is].
+var (
+	// ErrInvalid: the request is malformed or out of range (400).
+	ErrInvalid = errors.New("invalid request")
+	// ErrForbidden: the caller may not have this (403).
+	ErrForbidden = errors.New("forbidden")
+	// ErrNotFound: there is no such product, name, version or object (404).
+	ErrNotFound = errors.New("not found")
+	// ErrConflict: the write collides with what is there (409).
+	ErrConflict = errors.New("conflict")
+	// ErrGone: the asset was archived (410).
+	ErrGone = errors.New("gone")
+	// ErrPrecondition: an If-Match or If-None-Match of a write did not hold (412).
+	ErrPrecondition = errors.New("precondition failed")
+	// ErrTooLarge: the upload or the picture is over a limit (413).
+	ErrTooLarge = errors.New("too large")
+	// ErrMediaType: the bytes are of a type that cannot be used so, or are not what they are said to be (415).
+	ErrMediaType = errors.New("unsupported media type")
+	// ErrUndecodable: the bytes are of a known type but damaged (422).
+	ErrUndecodable = errors.New("undecodable")
+	// ErrNotImplemented: the grammar knows the option, this version does not render it (501).
+	ErrNotImplemented = errors.New("not implemented")
+	// ErrUnavailable: a provider, a worker or the catalog cannot answer now (503, retry).
+	ErrUnavailable = errors.New("unavailable")
+	// ErrOverloaded: refused before work was started, because the queue is full (503, retry).
+	ErrOverloaded = errors.New("overloaded")
+	// ErrTimeout: the work was stopped at its deadline (504).
+	ErrTimeout = errors.New("deadline exceeded")
+	// ErrCorrupt: stored bytes do not match their checksum or digest. It never reaches a client as bytes.
+	ErrCorrupt = errors.New("corrupt")
+)
+
+// A Fault is an error whose words may be shown to a client: they name the offending part and what would be right, and
+// hold no path, address or stack. Everything that is not a Fault is shown by its sentinel's title alone.
+type Fault struct {
+	// Kind is the sentinel that decides the status.
+	Kind error
+	// Detail says what was wrong, in one sentence.
+	Detail string
+	// Part names the offending part: an option ("width"), a header ("If-Match"), a JSON pointer ("/presets/thumb").
+	Part string
+	// Allowed says what would be right.
+	Allowed string
+}
+
+// Error returns the detail and what is allowed.
+func (f *Fault) Error() string {
+	if f.Allowed == "" {
+		return f.Detail
+	}
+	return f.Detail + "; allowed: " + f.Allowed
+}
+
+// Unwrap returns the sentinel.
+func (f *Fault) Unwrap() error { return f.Kind }
