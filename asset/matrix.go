@@ -7,22 +7,22 @@ import "time"
 
 // A Product is a tenant.
 type Product struct {
-	Name string `json:"name"`
+	Name string `json:"name" yaml:"name"`
 	// Presets maps a preset's name to options in the grammar of the URL ("w=200,h=200,fit=cover").
-	Presets map[string]string `json:"presets,omitempty"`
+	Presets map[string]string `json:"presets,omitempty" yaml:"presets"`
 	// Lifetimes are what answers for unpinned URLs carry in Cache-Control.
-	Lifetimes Lifetimes `json:"lifetimes,omitzero"`
+	Lifetimes Lifetimes `json:"lifetimes,omitzero" yaml:"lifetimes"`
 	// Origins are the CORS origins allowed to read; empty or "*" means any.
-	Origins []string  `json:"origins,omitempty"`
-	Created time.Time `json:"created,omitzero"`
+	Origins []string  `json:"origins,omitempty" yaml:"origins"`
+	Created time.Time `json:"created,omitzero" yaml:"-"`
 }
 
 // Lifetimes are cache lifetimes in seconds (RFC 9111 §5.2.2, RFC 5861).
 type Lifetimes struct {
-	MaxAge               int `json:"max_age"`
-	SharedMaxAge         int `json:"s_maxage,omitempty"`
-	StaleWhileRevalidate int `json:"stale_while_revalidate,omitempty"`
-	StaleIfError         int `json:"stale_if_error,omitempty"`
+	MaxAge               int `json:"max_age" yaml:"max_age"`
+	SharedMaxAge         int `json:"s_maxage,omitempty" yaml:"s_maxage"`
+	StaleWhileRevalidate int `json:"stale_while_revalidate,omitempty" yaml:"stale_while_revalidate"`
+	StaleIfError         int `json:"stale_if_error,omitempty" yaml:"stale_if_error"`
 }
 
 // Status is where an asset is in its life. Only Active is delivered.
