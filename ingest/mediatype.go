@@ -29,7 +29,7 @@ func settleType(file io.ReaderAt, size int64, probed string, u Upload) (string, 
 		return "", err
 	}
 	if declared.name != "" && !found.agrees(declared) {
-		return "", fault(asset.ErrMediaType, "Content-Type", "the body is declared as %s but is %s", declared.name, found.name)
+		return "", fault(asset.ErrMediaType, "Content-Type", "the body is declared as %s but is %s", declared.given, found.name)
 	}
 	settled := found.settle(declared)
 	if ext := strings.ToLower(path.Ext(u.Name)); slices.Contains(pictureExtensions, ext) && !asset.IsImage(settled) {
@@ -76,7 +76,7 @@ func unalias(name string) string {
 var undeclared = []string{"application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded"}
 
 // A declaration is a media type as it was declared; its zero value is none.
-type declaration struct{ name, charset string }
+type declaration struct{ given, name, charset string }
 
 // parseType reads a Content-Type. Of the parameters only charset has a meaning for us.
 func parseType(s string) (declaration, error) {
@@ -97,7 +97,7 @@ func parseType(s string) (declaration, error) {
 			Kind: asset.ErrMediaType, Part: "Content-Type", Detail: "the body is a form, not a file", Allowed: "the file's bytes alone as the body",
 		}
 	}
-	return declaration{unalias(name), strings.ToLower(params["charset"])}, nil
+	return declaration{name, unalias(name), strings.ToLower(params["charset"])}, nil
 }
 
 // A finding is the type that the bytes have.
