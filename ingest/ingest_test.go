@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -408,7 +409,9 @@ func TestPutWithoutSpool(t *testing.T) {
 
 func TestPutWithoutProbe(t *testing.T) {
 	h := newHouse(t)
-	h.probe = func(context.Context, *os.File, int64) (string, *asset.Picture, error) { return "", nil, asset.ErrUnavailable }
+	h.probe = func(context.Context, *os.File, int64) (string, *asset.Picture, error) {
+		return "", nil, asset.ErrUnavailable
+	}
 	before := h.traces(t)
 	_, err := h.Put(t.Context(), upload("hero", []byte("hello")))
 	wantUnavailable(t, err)
@@ -673,5 +676,22 @@ func wantUnavailable(t testing.TB, err error) {
 	t.Helper()
 	if _, isFault := errors.AsType[*asset.Fault](err); isFault || !errors.Is(err, asset.ErrUnavailable) {
 		t.Errorf("error is %v, want %v", err, asset.ErrUnavailable)
+	}
+}
+
+// TestPutDiskFull lets no file grow beyond 64 KiB, as a full disk would not.
+func TestPutDiskFull(t *testing.T) {
+	h := newHouse(t)
+	before := h.traces(t)
+	signal.Ignore(syscall.SIGXFSZ)
+	defer signal.Reset(syscall.SIGXFSZ)
+	var old syscall.Rlimit
+	must(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old))
+	must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 64 << 10, Max: old.Max}))
+	_, err := h.Put(t.Context(), upload("hero", make([]byte, 256<<10)))
+	must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old))
+	wantUnavailable(t, err)
+	if after := h.traces(t); after != before {
+		t.Errorf("left behind: %s, was %s", after, before)
 	}
 }

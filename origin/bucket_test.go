@@ -9,10 +9,13 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/assetmatrix/assetmatrix/asset"
@@ -317,4 +320,40 @@ func endless(size int64) *asset.Object {
 	sum := sha256.New()
 	_, _ = io.Copy(sum, io.NewSectionReader(pattern{}, 0, size))
 	return asset.NewBodyObject(asset.Key{Original: asset.Digest(sum.Sum(nil))}, "", size, pattern{})
+}
+
+// TestBucketDiskFull lets no file grow beyond 1 MiB, as a full disk would not.
+func TestBucketDiskFull(t *testing.T) {
+	dir := t.TempDir()
+	b := openBucket(t, "file://"+dir)
+	large := openBucket(t, "mem://")
+	o := original(2 << 20)
+	must(t, large.Put(t.Context(), o))
+
+	signal.Ignore(syscall.SIGXFSZ)
+	defer signal.Reset(syscall.SIGXFSZ)
+	var old syscall.Rlimit
+	must(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old))
+	must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 1 << 20, Max: old.Max}))
+	put, load := b.Put(t.Context(), o), loadError(t, large, o.Key)
+	must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old))
+
+	wantError(t, put, asset.ErrUnavailable)
+	wantError(t, put, syscall.EFBIG)
+	if left := files(t, dir); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+	wantError(t, load, asset.ErrUnavailable)
+	wantError(t, load, errScratch)
+}
+
+func TestBucketReadFails(t *testing.T) {
+	b := openBucket(t, "mem://")
+	for _, size := range []int64{10, 2 << 20} {
+		_, err := b.fetch(t.Context(), key, iotest.ErrReader(errDisk), size)
+		wantError(t, err, errDisk)
+		if excluded(err) {
+			t.Errorf("%v is no failure of the provider", err)
+		}
+	}
 }
