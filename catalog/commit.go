@@ -105,10 +105,13 @@ func (c *committer) report(g *group, err error, took time.Duration) {
 
 // unavailable makes every error of the log an [asset.ErrUnavailable].
 func unavailable(err error) error {
-	if err == nil || errors.Is(err, asset.ErrUnavailable) {
-		return err
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, asset.ErrUnavailable):
+		return fmt.Errorf("catalog commit: %w", err)
 	}
-	return fmt.Errorf("%w: %w", asset.ErrUnavailable, err)
+	return fmt.Errorf("catalog commit: %w: %w", asset.ErrUnavailable, err)
 }
 
 // store appends the group's message and waits until the view has it. A group without one has the revision it was

@@ -209,7 +209,7 @@ func TestCutConnections(t *testing.T) {
 			}
 		})
 	}
-	for round := range int64(4) {
+	for round := range int64(2) {
 		for before := stored.Load(); stored.Load() < before+50; {
 			time.Sleep(time.Millisecond)
 		}

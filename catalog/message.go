@@ -151,6 +151,5 @@ func (v *View) advance(seq uint64, m *message) {
 			v.apply(&t.Mutations[i])
 		}
 	}
-	v.revision, v.epoch, v.hash = seq, m.Epoch, m.hash
-	v.committed, v.applied = m.CommitTS, time.Now()
+	v.revision, v.epoch, v.hash, v.applied = seq, m.Epoch, m.hash, time.Now()
 }

@@ -146,3 +146,17 @@ func BenchmarkDecode(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N*maxGroup)/b.Elapsed().Seconds(), "transactions/s")
 }
+
+// An append to a copy of a record from a view must not write into the array that the view's record has.
+func TestRecordsHaveNoSpareCapacity(t *testing.T) {
+	d := asset.Digest{1}.String()
+	m, err := decodeMessage(encoded(t, made(t), nil,
+		`{"put_product":{"name":"shop","origins":["a","b","c","d","e"]}},{"put_asset":{"tags":["a","b","c","d","e"],"versions":[{"digest":"`+d+`"},{"digest":"`+d+`"}]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, a := m.Transactions[0].Mutations[0].PutProduct, m.Transactions[0].Mutations[1].PutAsset
+	if cap(p.Origins) != 5 || cap(a.Tags) != 5 || cap(a.Versions) != 2 {
+		t.Fatal(cap(p.Origins), cap(a.Tags), cap(a.Versions))
+	}
+}

@@ -101,11 +101,11 @@ func connectOptions(srv nats.InProcessConnProvider, ev Events) []nats.Option {
 
 // ready fails unless the server serves, and does so durably.
 func (s *natsServer) ready() error {
-	if !s.srv.ReadyForConnections(startTimeout) {
-		return fmt.Errorf("nats server does not start: %s", s.log.lastFailure())
+	if fatal := s.log.fatalLine(); fatal != "" { // what would have ended a process of its own
+		return fmt.Errorf("nats server: %s", fatal)
 	}
-	if !s.srv.JetStreamEnabled() {
-		return fmt.Errorf("nats server has no JetStream: %s", s.log.lastFailure())
+	if !s.srv.ReadyForConnections(startTimeout) {
+		return fmt.Errorf("nats server does not serve within %s", startTimeout)
 	}
 	return requireSync(s.srv.JetStreamConfig())
 }
@@ -173,44 +173,50 @@ func writeOwner(f *os.File) error {
 	return err
 }
 
-// A serverLog is the embedded server's logger: it keeps what went wrong and drops the rest.
+// A serverLog is the embedded server's logger: it passes on what goes wrong and drops the rest.
 type serverLog struct {
 	line func(string) // may be nil
 
-	mu   sync.Mutex // guards last
-	last string     // the last error
+	mu    sync.Mutex // guards fatal
+	fatal string     // the first fatal error
 }
 
 var _ server.Logger = (*serverLog)(nil)
 
+// Noticef drops the line.
 func (l *serverLog) Noticef(string, ...any) {}
-func (l *serverLog) Debugf(string, ...any)  {}
-func (l *serverLog) Tracef(string, ...any)  {}
+
+// Debugf drops the line.
+func (l *serverLog) Debugf(string, ...any) {}
+
+// Tracef drops the line.
+func (l *serverLog) Tracef(string, ...any) {}
 
 // Warnf passes a warning on.
-func (l *serverLog) Warnf(format string, v ...any) { l.say(format, v...) }
+func (l *serverLog) Warnf(format string, v ...any) { l.say(fmt.Sprintf(format, v...)) }
 
-// Errorf passes an error on and remembers it.
-func (l *serverLog) Errorf(format string, v ...any) { l.fail(format, v...) }
+// Errorf passes an error on.
+func (l *serverLog) Errorf(format string, v ...any) { l.say(fmt.Sprintf(format, v...)) }
 
-// Fatalf is Errorf: an embedded server must not end the process.
-func (l *serverLog) Fatalf(format string, v ...any) { l.fail(format, v...) }
-
-func (l *serverLog) say(format string, v ...any) {
-	if l.line != nil {
-		l.line(fmt.Sprintf(format, v...))
+// Fatalf keeps the error for whoever has started the server, instead of ending the process.
+func (l *serverLog) Fatalf(format string, v ...any) {
+	line := fmt.Sprintf(format, v...)
+	l.say(line)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fatal == "" {
+		l.fatal = line
 	}
 }
 
-func (l *serverLog) fail(format string, v ...any) {
-	l.mu.Lock()
-	l.last = fmt.Sprintf(format, v...)
-	l.mu.Unlock()
-	l.say(format, v...)
+func (l *serverLog) say(line string) {
+	if l.line != nil {
+		l.line(line)
+	}
 }
 
-func (l *serverLog) lastFailure() string {
+func (l *serverLog) fatalLine() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.last
+	return l.fatal
 }

@@ -15,11 +15,10 @@ import (
 // they like; nor may a reader change a record that it got from one. Whoever wants several answers that fit together
 // takes one view and asks it everything.
 type View struct {
-	revision  uint64
-	epoch     string
-	hash      asset.Digest // of the message at revision
-	committed time.Time    // when the message at revision was written
-	applied   time.Time    // when it was applied here
+	revision uint64
+	epoch    string
+	hash     asset.Digest // of the message at revision
+	applied  time.Time    // when that message was applied here
 
 	products btree.Map[string, *asset.Product]
 	assets   btree.Map[string, *asset.Asset]
@@ -32,7 +31,7 @@ type View struct {
 	owned     btree.Map[string, int]
 	originals btree.Map[string, use]
 
-	edit *edit // names this view's changes while it is being built
+	edit *edit // the changes that this view was made by
 }
 
 // An edit is the identity of one round of changes: what carries it is not published yet and may be changed in place.
@@ -53,7 +52,7 @@ type use struct {
 // fork returns a view that shares all of v and can be changed without v's changing.
 func (v *View) fork() *View {
 	return &View{
-		revision: v.revision, epoch: v.epoch, hash: v.hash, committed: v.committed, applied: v.applied,
+		revision: v.revision, epoch: v.epoch, hash: v.hash, applied: v.applied,
 		products:  forkMap(v.products),
 		assets:    forkMap(v.assets),
 		links:     forkMap(v.links),
