@@ -1,0 +1,208 @@
+package control
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+// maxContent is the largest JSON body, in bytes.
+const maxContent = 1 << 20
+
+// A content reads JSON bodies of one type, strictly by the schema that /openapi.json shows of it. (huma's own reading
+// takes names in any case, takes the last of two members of one name, and loses its way behind names with dots.)
+type content[T any] struct {
+	registry huma.Registry
+	schema   *huma.Schema
+}
+
+// read reads the request's body. What is wrong is an [asset.Fault] whose part is a JSON pointer (RFC 6901).
+func (c content[T]) read(r *http.Request) (T, error) {
+	var v T
+	if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); mediaType != "application/json" {
+		return v, fault(asset.ErrMediaType, "Content-Type", "the body is not declared as JSON", "application/json")
+	}
+	data, err := readSmall(r, maxContent)
+	if err != nil {
+		return v, err
+	}
+	if err := wellFormed(data); err != nil {
+		return v, err
+	}
+	w := walk{c.registry, json.NewDecoder(bytes.NewReader(data))}
+	w.tokens.UseNumber()
+	if err := w.value(c.schema, ""); err != nil {
+		return v, err
+	}
+	if err := json.Unmarshal(data, &v); err != nil {
+		return v, fmt.Errorf("a body that keeps its schema: %w", err)
+	}
+	return v, nil
+}
+
+// wellFormed says where data stops being one JSON document.
+func wellFormed(data []byte) error {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return fault(asset.ErrInvalid, "body", "the body is empty", "one JSON object")
+	}
+	var at int
+	if syntax, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(data, new(any))); ok {
+		at = int(syntax.Offset)
+	} else if !utf8.Valid(data) {
+		at = 1 + bytes.IndexRune(data, utf8.RuneError)
+	} else {
+		return nil
+	}
+	before := data[:min(at, len(data))]
+	detail := fmt.Sprintf("the body is no JSON document: it goes wrong in line %d, at byte %d", 1+bytes.Count(before, []byte("\n")), at)
+	return fault(asset.ErrInvalid, "body", detail, "one JSON object in UTF-8, and nothing behind it")
+}
+
+// A walk holds a well-formed document against a schema.
+type walk struct {
+	registry huma.Registry
+	tokens   *json.Decoder
+}
+
+func (w *walk) value(s *huma.Schema, at string) error {
+	s = deref(w.registry, s)
+	token, _ := w.tokens.Token() // the document is well-formed
+	switch t := token.(type) {
+	case nil:
+		if s.Nullable {
+			return nil
+		}
+	case string:
+		if s.Type == huma.TypeString {
+			return within(s, at, s.MinLength != nil && utf8.RuneCountInString(t) < *s.MinLength)
+		}
+	case json.Number:
+		if s.Type == huma.TypeInteger {
+			return within(s, at, !inRange(s, t.String()))
+		}
+	case json.Delim:
+		if s.Type == huma.TypeObject && t == '{' {
+			return w.object(s, at)
+		}
+		if s.Type == huma.TypeArray && t == '[' {
+			return w.array(s, at)
+		}
+	}
+	return fault(errContent, pointer(at), "this is of another type", describe(w.registry, s))
+}
+
+// inRange reports whether text is a whole number that the schema allows.
+func inRange(s *huma.Schema, text string) bool {
+	n, err := strconv.ParseInt(text, 10, 64)
+	return err == nil && (s.Minimum == nil || float64(n) >= *s.Minimum) && (s.Maximum == nil || float64(n) <= *s.Maximum)
+}
+
+func within(s *huma.Schema, at string, outside bool) error {
+	if outside {
+		return fault(errContent, pointer(at), "this is out of range", describe(nil, s))
+	}
+	return nil
+}
+
+func (w *walk) object(s *huma.Schema, at string) error {
+	seen := map[string]bool{}
+	for w.tokens.More() {
+		token, _ := w.tokens.Token()
+		name := token.(string)
+		of, here := member(s, name), at+"/"+escapePointer(name)
+		switch {
+		case of == nil:
+			return fault(errContent, here, "this field is not known", describe(w.registry, s))
+		case seen[name]:
+			return fault(errContent, here, "this stands in the object twice", "once")
+		}
+		seen[name] = true
+		if err := w.value(of, here); err != nil {
+			return err
+		}
+	}
+	_, _ = w.tokens.Token()
+	for _, name := range s.Required {
+		if !seen[name] {
+			return fault(errContent, at+"/"+name, "this field is missing", describe(w.registry, s.Properties[name]))
+		}
+	}
+	return nil
+}
+
+// member returns the schema of an object's member, nil when there may be none of that name.
+func member(s *huma.Schema, name string) *huma.Schema {
+	if of, ok := s.Properties[name]; ok {
+		return of
+	}
+	of, _ := s.AdditionalProperties.(*huma.Schema)
+	return of
+}
+
+func (w *walk) array(s *huma.Schema, at string) error {
+	for i := 0; w.tokens.More(); i++ {
+		if err := w.value(s.Items, at+"/"+strconv.Itoa(i)); err != nil {
+			return err
+		}
+	}
+	_, _ = w.tokens.Token()
+	return nil
+}
+
+func deref(registry huma.Registry, s *huma.Schema) *huma.Schema {
+	for s.Ref != "" {
+		s = registry.SchemaFromRef(s.Ref)
+	}
+	return s
+}
+
+// pointer names the whole document where its JSON pointer, which is empty, would name nothing to a reader.
+func pointer(at string) string {
+	if at == "" {
+		return "body"
+	}
+	return at
+}
+
+// escapePointer spells a name in a JSON pointer (RFC 6901 §3).
+func escapePointer(name string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+}
+
+// describe says what a schema allows.
+func describe(registry huma.Registry, s *huma.Schema) string {
+	s = deref(registry, s)
+	switch {
+	case s.Type == huma.TypeInteger && s.Maximum != nil:
+		return fmt.Sprintf("a whole number, %.0f–%.0f", *s.Minimum, *s.Maximum)
+	case s.Type == huma.TypeInteger && s.Minimum != nil:
+		return fmt.Sprintf("a whole number, at least %.0f", *s.Minimum)
+	case s.Type == huma.TypeInteger:
+		return "a whole number"
+	case s.Type == huma.TypeString && s.MinLength != nil:
+		return fmt.Sprintf("a string of at least %d characters", *s.MinLength)
+	case s.Type == huma.TypeString:
+		return "a string"
+	case s.Type == huma.TypeArray:
+		return "a list, each of it " + describe(registry, s.Items)
+	case len(s.Properties) > 0:
+		names := make([]string, 0, len(s.Properties))
+		for name := range s.Properties {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		return "an object with " + strings.Join(names, ", ")
+	}
+	return "an object, each of it " + describe(registry, s.AdditionalProperties.(*huma.Schema))
+}

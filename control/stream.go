@@ -1,0 +1,116 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+// A body is a request's body whose deadline rolls: it is cut when nothing arrives for a while, however long it takes
+// when something does.
+type body struct {
+	inner io.ReadCloser
+	conn  *http.ResponseController
+	stall time.Duration
+	cut   bool // nothing arrived for too long
+}
+
+// newBody sets the first deadline: it also ends the moment for which package http reads on after a refusal. A request
+// without a body has none, as package http is watching for its client to leave.
+func newBody(inner io.ReadCloser, conn *http.ResponseController, stall time.Duration) *body {
+	b := &body{inner: inner, conn: conn, stall: stall}
+	if inner != http.NoBody {
+		b.deadline(time.Now().Add(stall))
+	}
+	return b
+}
+
+// Read reads on. At the end of the body the deadline is taken away: from then on package http reads the connection to
+// notice that the client leaves, and would take the deadline for that.
+func (b *body) Read(p []byte) (int, error) {
+	if b.inner == http.NoBody {
+		return 0, io.EOF
+	}
+	b.deadline(time.Now().Add(b.stall))
+	n, err := b.inner.Read(p)
+	switch {
+	case errors.Is(err, io.EOF):
+		b.deadline(time.Time{})
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		b.cut = true
+	}
+	return n, err
+}
+
+// Close closes the body.
+func (b *body) Close() error { return b.inner.Close() }
+
+// deadline fails only when the connection is closed, which reading finds out.
+func (b *body) deadline(t time.Time) { _ = b.conn.SetReadDeadline(t) }
+
+// explain puts the reason in the place of err when the body was cut.
+func (b *body) explain(err error) error {
+	if err == nil || !b.cut {
+		return err
+	}
+	return fault(errSlow, "body", "nothing of the body arrived for too long", fmt.Sprintf("pauses of up to %s", b.stall))
+}
+
+// bodyOf returns the body that serve gave the request.
+func bodyOf(r *http.Request) *body { return r.Body.(*body) }
+
+// readSmall reads a body of at most limit bytes.
+func readSmall(r *http.Request, limit int64) ([]byte, error) {
+	tooLarge := fault(asset.ErrTooLarge, "body", "the body is too large", fmt.Sprintf("up to %d bytes", limit))
+	if r.ContentLength > limit {
+		return nil, tooLarge
+	}
+	data, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	switch {
+	case err != nil:
+		return nil, bodyOf(r).explain(fault(asset.ErrInvalid, "body", "the body was truncated", ""))
+	case int64(len(data)) > limit:
+		return nil, tooLarge
+	}
+	return data, nil
+}
+
+// An answer is a response whose deadline rolls in the same way, and that knows whether it has begun.
+type answer struct {
+	inner http.ResponseWriter
+	conn  *http.ResponseController
+	stall time.Duration
+	begun bool
+}
+
+// newAnswer takes away the deadline that the answer before left on the connection.
+func newAnswer(inner http.ResponseWriter, stall time.Duration) *answer {
+	a := &answer{inner: inner, conn: http.NewResponseController(inner), stall: stall}
+	_ = a.conn.SetWriteDeadline(time.Time{})
+	return a
+}
+
+// Header returns the header.
+func (a *answer) Header() http.Header { return a.inner.Header() }
+
+// WriteHeader begins the answer.
+func (a *answer) WriteHeader(status int) {
+	a.begun = true
+	_ = a.conn.SetWriteDeadline(time.Now().Add(a.stall))
+	a.inner.WriteHeader(status)
+}
+
+// Write sends a part of the answer.
+func (a *answer) Write(p []byte) (int, error) {
+	a.begun = true
+	_ = a.conn.SetWriteDeadline(time.Now().Add(a.stall))
+	return a.inner.Write(p)
+}
+
+// Unwrap returns the response, for [http.ResponseController].
+func (a *answer) Unwrap() http.ResponseWriter { return a.inner }
