@@ -1,0 +1,27 @@
+# Build:  docker build -t assetmatrix .
+# Run:    docker run --rm -p 8080:8080 -v assetmatrix:/data assetmatrix
+FROM golang:1.26-bookworm AS build
+RUN apt-get update && apt-get install -y --no-install-recommends libvips-dev && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+ARG VERSION=unknown
+RUN go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /assetmatrix ./cmd/assetmatrix
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends libvips42 libjemalloc2 ca-certificates \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 10001 --home-dir /data --create-home assetmatrix
+COPY --from=build /assetmatrix /usr/local/bin/assetmatrix
+COPY config.yaml /etc/assetmatrix/config.yaml
+# glibc's arenas keep what libvips frees; jemalloc gives it back (docs/decisions/003-workers.md).
+ENV LD_PRELOAD=libjemalloc.so.2 \
+    ASSETMATRIX_DATA_DIR=/data
+USER assetmatrix
+VOLUME /data
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["assetmatrix", "check", "--live"]
+ENTRYPOINT ["assetmatrix"]
+CMD ["serve", "--config", "/etc/assetmatrix/config.yaml"]

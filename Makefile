@@ -1,0 +1,36 @@
+# Bare `make` prints the targets.
+.DEFAULT_GOAL := help
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: help deps build run test lint bench fuzz clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## install the system libraries (libvips and what cgo needs); nothing when they are there
+	@scripts/deps
+
+build: deps ## build bin/assetmatrix
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/assetmatrix ./cmd/assetmatrix
+
+run: build ## start everything in one process with a demo product, and print URLs to open
+	@go build -trimpath -o bin/demo ./cmd/demo
+	@scripts/run
+
+test: deps lint ## vet, staticcheck, and every test with the race detector
+	go test -race ./...
+
+lint: deps
+	@test -z "$$(gofmt -l .)" || { echo "gofmt these:"; gofmt -l .; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+bench: deps ## benchmarks of the hot paths, with allocations
+	go test -run '^$$' -bench . -benchmem ./...
+
+fuzz: deps ## each fuzz target for 30 seconds
+	@scripts/fuzz 30s
+
+clean: ## remove bin/ and data/
+	rm -rf bin data
