@@ -24,6 +24,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/assetmatrix/assetmatrix/asset"
 	"github.com/assetmatrix/assetmatrix/catalog"
@@ -499,7 +500,7 @@ func TestPutKilled(t *testing.T) {
 	}
 }
 
-// A moody catalog refuses every second update.
+// A moody catalog refuses every second update, and takes its time over the others: whoever cleans up does so before.
 type moody struct {
 	Matrix
 	n atomic.Int32
@@ -509,6 +510,7 @@ func (m *moody) Update(ctx context.Context, f func(*catalog.View) ([]catalog.Mut
 	if m.n.Add(1)%2 == 0 {
 		return 0, fault(asset.ErrConflict, "name", "not today")
 	}
+	time.Sleep(5 * time.Millisecond)
 	return m.Matrix.Update(ctx, f)
 }
 
