@@ -167,6 +167,3 @@ const (
 	MetadataCopyright
 	MetadataKeep
 )
-
-// append is written by options.go
-func (v Variant) append(b []byte) []byte { return b }

@@ -1,0 +1,127 @@
+package asset
+
+import "slices"
+
+// Canonical returns the one variant that stands for all spellings of the same pixels of pic: DPR is folded into what
+// it multiplies, and what changes nothing on this picture is dropped. Canonical().Layout equals v.Layout. A nil pic
+// drops nothing. Format should be concrete; while it is Auto, what some format would need is kept.
+func (v Variant) Canonical(pic *Picture) Variant {
+	v.foldDPR()
+	if v.Watermark.Name == "" {
+		v.Watermark = Watermark{}
+	}
+	if v.Text.Text == "" {
+		v.Text = Text{}
+	}
+	if v.Format == PNG {
+		v.Quality = 0 // lossless
+	}
+	if pic == nil {
+		return v
+	}
+	v.dropPage(pic)
+	if v.Aspect == (Ratio{}) && v.Rect == (Rect{}) && v.Trim == 0 { // these change the picture before Layout sees it
+		l := v.Layout(pic.Size())
+		v.dropFit(pic, l)
+		v.dropBackground(pic, l)
+	}
+	return v
+}
+
+// foldDPR multiplies everything that DPR multiplies.
+func (v *Variant) foldDPR() {
+	if v.DPR == 0 {
+		return
+	}
+	v.Width, v.Height = v.box()
+	p := &v.Padding
+	*p = Box{times(p.Top, v.DPR), times(p.Right, v.DPR), times(p.Bottom, v.DPR), times(p.Left, v.DPR)}
+	if v.Radius != RadiusMax {
+		v.Radius = times(v.Radius, v.DPR)
+	}
+	v.DPR = 0
+}
+
+// dropPage leaves one spelling of the page. One frame of an animation is a still, and the first page is the default.
+func (v *Variant) dropPage(pic *Picture) {
+	v.Still = pic.Animated && (v.Still || v.Page > 0)
+	if v.Page == 1 {
+		v.Page = 0
+	}
+}
+
+// dropFit leaves the plainest size, fit and gravity that have the layout l. Where nothing is cut, the layout is all
+// that the three decide.
+func (v *Variant) dropFit(pic *Picture, l Layout) {
+	if l.Crop != l.Resize {
+		w, h := l.Crop.Width, l.Crop.Height
+		v.plainest(pic, l, frame{w, h, Cover}, frame{w, h, Crop})
+		v.dropGravity(l)
+		return
+	}
+	v.Gravity = Gravity{}
+	if l.Canvas == l.Crop {
+		w, h := l.Resize.Width, l.Resize.Height
+		v.plainest(pic, l, frame{}, frame{w, 0, ScaleDown}, frame{w, 0, Contain}, frame{0, h, ScaleDown}, frame{0, h, Contain}, frame{w, h, Squeeze})
+	}
+}
+
+// A frame is what decides a layout besides Rotate.
+type frame struct {
+	w, h int
+	fit  Fit
+}
+
+// plainest takes the first of the frames that has the layout l on pic.
+func (v *Variant) plainest(pic *Picture, l Layout, frames ...frame) {
+	for _, f := range frames {
+		u := Variant{Width: f.w, Height: f.h, Fit: f.fit, Rotate: v.Rotate}
+		if u.Layout(pic.Size()) == l {
+			v.Width, v.Height, v.Fit = f.w, f.h, f.fit
+			return
+		}
+	}
+}
+
+// directions are where the compass points lie; x grows to the east, y to the south.
+var directions = [...]struct{ x, y int }{
+	AnchorCenter: {0, 0},
+	AnchorNorth:  {0, -1}, AnchorNorthEast: {1, -1}, AnchorEast: {1, 0}, AnchorSouthEast: {1, 1},
+	AnchorSouth: {0, 1}, AnchorSouthWest: {-1, 1}, AnchorWest: {-1, 0}, AnchorNorthWest: {-1, -1},
+}
+
+// dropGravity centres the gravity along an axis that is not cut.
+func (v *Variant) dropGravity(l Layout) {
+	cutX, cutY := l.Crop.Width < l.Resize.Width, l.Crop.Height < l.Resize.Height
+	g := &v.Gravity
+	if g.Anchor == AnchorPoint {
+		if !cutX {
+			g.X = 500
+		}
+		if !cutY {
+			g.Y = 500
+		}
+	}
+	if int(g.Anchor) >= len(directions) {
+		return
+	}
+	d := directions[g.Anchor]
+	if !cutX {
+		d.x = 0
+	}
+	if !cutY {
+		d.y = 0
+	}
+	g.Anchor = Anchor(slices.Index(directions[:], d))
+}
+
+// dropBackground drops a colour that no pixel can get.
+func (v *Variant) dropBackground(pic *Picture, l Layout) {
+	seeThrough := !v.Format.HasAlpha() || v.Format == Auto
+	if seeThrough && (pic.Alpha || pic.Pages > 1 || v.Radius != 0) { // Alpha is known of the first page alone
+		return
+	}
+	if l.Canvas == l.Crop && v.Padding == (Box{}) {
+		v.Background = Color{}
+	}
+}

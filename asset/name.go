@@ -1,0 +1,67 @@
+package asset
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// MaxNameBytes is the longest name that a product can give to an asset, in bytes of UTF-8.
+const MaxNameBytes = 512
+
+// ValidName reports whether a product can give an asset this name: path segments of UTF-8 joined by "/", none of them
+// empty, "." or "..", without control characters, and without what a URL could not carry in one meaning only: a
+// backslash, or a percent-encoding that would still be there after decoding.
+func ValidName(name string) bool {
+	if name == "" || len(name) > MaxNameBytes || !utf8.ValidString(name) {
+		return false
+	}
+	if strings.ContainsFunc(name, func(r rune) bool { return r == '\\' || unicode.IsControl(r) }) {
+		return false
+	}
+	return !hasDotSegment(name) && !hasEscape(name)
+}
+
+// hasDotSegment reports whether a segment is empty, "." or "..".
+func hasDotSegment(name string) bool {
+	for more := true; more; {
+		var segment string
+		segment, name, more = strings.Cut(name, "/")
+		if segment == "" || segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// hasEscape reports whether there is a "%" with two hexadecimal digits behind it.
+func hasEscape(s string) bool {
+	for i := strings.IndexByte(s, '%'); i >= 0 && i+2 < len(s); {
+		if isHex(s[i+1]) && isHex(s[i+2]) {
+			return true
+		}
+		next := strings.IndexByte(s[i+1:], '%')
+		if next < 0 {
+			return false
+		}
+		i += 1 + next
+	}
+	return false
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+// ValidProductName reports whether name is [a-z0-9][a-z0-9-]{0,62}.
+func ValidProductName(name string) bool {
+	if name == "" || len(name) > 63 || name[0] == '-' {
+		return false
+	}
+	for i := range len(name) {
+		if c := name[i]; c != '-' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
