@@ -1,0 +1,256 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+// Put writes o to the directory. An object that is larger than the cap, or for which there is no room beside those
+// being written, is not kept; that is no error. The errors are [asset.ErrUnavailable] when the directory cannot be
+// written, o's own when it cannot be read, and ctx's.
+func (d *Disk) Put(ctx context.Context, o *asset.Object) error {
+	if err := d.put(ctx, o); err != nil {
+		return fmt.Errorf("disk put %s: %w", o.Key, err)
+	}
+	return nil
+}
+
+func (d *Disk) put(ctx context.Context, o *asset.Object) error {
+	d.open.RLock()
+	defer d.open.RUnlock()
+	if err := d.writable(); err != nil {
+		return err
+	}
+	e := newEntry(o)
+	units := e.units()
+	if units > d.units {
+		return nil
+	}
+	if ok, err := d.reserve(units); !ok {
+		return err
+	}
+	temporary, err := d.write(ctx, o, e)
+	if err == nil {
+		err = d.publish(temporary, o.Key.Hash(), units)
+	}
+	if err != nil {
+		d.unreserve(units)
+	}
+	return err
+}
+
+func (d *Disk) writable() error {
+	if d.closed.Load() {
+		return fmt.Errorf("%w: closed", asset.ErrUnavailable)
+	}
+	select {
+	case <-d.counted:
+		return nil
+	default:
+		return fmt.Errorf("%w: files are still being counted", asset.ErrUnavailable)
+	}
+}
+
+// Delete removes the entry, and with it one whose key has the same hash.
+func (d *Disk) Delete(_ context.Context, k asset.Key) error {
+	d.open.RLock()
+	defer d.open.RUnlock()
+	if d.closed.Load() {
+		return nil
+	}
+	d.names.Lock()
+	defer d.names.Unlock()
+	if err := d.unlink(k.Hash()); err != nil {
+		return fmt.Errorf("disk delete %s: %w: %w", k, asset.ErrUnavailable, err)
+	}
+	return nil
+}
+
+// reserve evicts until there is room for so many units more, and takes it. It returns false when everything that is
+// left is being written.
+func (d *Disk) reserve(units int64) (bool, error) {
+	d.names.Lock()
+	defer d.names.Unlock()
+	for {
+		victim, fits := d.take(units)
+		if fits || victim == nil {
+			return fits, nil
+		}
+		if err := d.unlink(victim.hash); err != nil {
+			return false, unavailable(err)
+		}
+		d.events.evicted(victim.units * unitBytes)
+	}
+}
+
+// take takes the units if they fit, else it names who has to go.
+func (d *Disk) take(units int64) (victim *node, fits bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.index.used+units <= d.units {
+		d.index.used += units
+		return nil, true
+	}
+	return d.index.victim(), false
+}
+
+func (d *Disk) unreserve(units int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.index.used -= units
+}
+
+// write writes o into a temporary file and returns its path. On an error nothing is left.
+func (d *Disk) write(ctx context.Context, o *asset.Object, e *entry) (string, error) {
+	f, err := d.create()
+	if err != nil {
+		return "", unavailable(err)
+	}
+	err = writeBody(ctx, f, o, e)
+	if err == nil {
+		err = writeAll(f, e.trailer())
+	}
+	if closing := f.Close(); err == nil && closing != nil { // where quotas and network file systems say that it did not fit
+		err = unavailable(closing)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return "", err
+	}
+	return f.Name(), nil
+}
+
+// writeBody writes o's bytes and sums each block into e.
+func writeBody(ctx context.Context, f *os.File, o *asset.Object, e *entry) error {
+	if b, ok := o.Bytes(); ok {
+		for i := range e.blocks() {
+			e.addSum(b[i*blockBytes : min(e.size, (i+1)*blockBytes)])
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return writeAll(f, b)
+	}
+	buf := blockBuffers.Get().(*[blockBytes]byte)
+	defer blockBuffers.Put(buf)
+	for i := range e.blocks() {
+		block := e.block(buf, i)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if n, err := o.ReadAt(block, i*blockBytes); n < len(block) {
+			return short(err)
+		}
+		e.addSum(block)
+		if err := writeAll(f, block); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// short is the error of an object that has fewer bytes than its size.
+func short(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: the object has fewer bytes than its size", asset.ErrCorrupt)
+	}
+	return err
+}
+
+func writeAll(f *os.File, b []byte) error {
+	if _, err := f.Write(b); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+func unavailable(err error) error { return fmt.Errorf("%w: %w", asset.ErrUnavailable, err) }
+
+// publish gives the temporary file its name, with that replacing what had it before, and makes the reserved units its
+// own. On an error nothing is left.
+func (d *Disk) publish(temporary string, hash uint64, units int64) error {
+	d.names.Lock()
+	defer d.names.Unlock()
+	path := d.path(hash)
+	err := os.Rename(temporary, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(filepath.Dir(path), dirMode); err == nil {
+			err = os.Rename(temporary, path)
+		}
+	}
+	if err != nil {
+		_ = os.Remove(temporary)
+		return unavailable(err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.index.add(hash, units)
+	return nil
+}
+
+const (
+	dirMode = 0o755
+	// temporaryDir is in Dir, so that a rename does not leave the file system.
+	temporaryDir    = "tmp"
+	temporaryPrefix = "put-"
+	lockName        = "lock"
+)
+
+// create opens a new temporary file, in a directory made again if it was deleted.
+func (d *Disk) create() (*os.File, error) {
+	f, err := d.createTemporary()
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = d.settle(); err == nil {
+			f, err = d.createTemporary()
+		}
+	}
+	return f, err
+}
+
+func (d *Disk) createTemporary() (*os.File, error) {
+	return os.CreateTemp(filepath.Join(d.cfg.Dir, temporaryDir), temporaryPrefix)
+}
+
+// settle makes the directory and takes its lock, unless it is held.
+func (d *Disk) settle() error {
+	d.names.Lock()
+	defer d.names.Unlock()
+	if err := os.MkdirAll(filepath.Join(d.cfg.Dir, temporaryDir), dirMode); err != nil {
+		return err
+	}
+	path := filepath.Join(d.cfg.Dir, lockName)
+	if d.lock != nil && isNamed(d.lock, path) {
+		return nil
+	}
+	lock, err := lockFile(path)
+	if err != nil {
+		return err
+	}
+	if d.lock != nil {
+		_ = d.lock.Close()
+	}
+	d.lock = lock
+	return nil
+}
+
+// lockFile opens the file and locks it until it is closed or the process ends.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("%w: %s is locked, another process uses the directory: %w", asset.ErrConflict, path, err)
+	}
+	return f, nil
+}
