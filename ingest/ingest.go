@@ -168,6 +168,9 @@ type job struct {
 
 // admit refuses what can be refused before the body is read.
 func (j *job) admit(context.Context) error {
+	if !asset.ValidName(j.Name) {
+		return errName()
+	}
 	if _, err := j.target(j.matrix.View()); err != nil {
 		return err
 	}

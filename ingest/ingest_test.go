@@ -244,6 +244,9 @@ func TestPutRefusesBeforeTheBody(t *testing.T) {
 		return u
 	}
 	h.refused(t, one(func(u *Upload) { u.Product = "nobody" }), asset.ErrNotFound, "nobody")
+	for _, name := range []string{"", "a//b", "../a", "a/", "a\nb", "a\\b", "%2e", "\xff", strings.Repeat("a", 513)} {
+		h.refused(t, one(func(u *Upload) { u.Name = name }), asset.ErrInvalid, "512 bytes")
+	}
 	h.refused(t, one(func(u *Upload) { u.Size = 0 }), asset.ErrInvalid, "empty")
 	h.refused(t, one(func(u *Upload) { u.Size = testMaxBytes + 1 }), asset.ErrTooLarge, "1048576")
 	h.refused(t, one(func(u *Upload) { u.CreateOnly = true }), asset.ErrPrecondition, "version is 1")
