@@ -50,7 +50,12 @@ func OpenBucket(_ context.Context, cfg Config) (*Bucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("provider %s: url: %w", cfg.Name, err)
 	}
-	b := &Bucket{dir: dir, scratch: cfg.filled().ScratchDir}
+	b := &Bucket{dir: dir, scratch: cfg.ScratchDir}
+	if b.scratch != "" {
+		if err := os.MkdirAll(b.scratch, 0o700); err != nil {
+			return nil, fmt.Errorf("provider %s: scratch_dir: %w", cfg.Name, err)
+		}
+	}
 	if dir == "" {
 		b.bucket = memblob.OpenBucket(nil)
 		return b, nil

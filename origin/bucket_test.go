@@ -179,9 +179,11 @@ func TestBucketSweepsStrays(t *testing.T) {
 }
 
 func TestBucketScratchFails(t *testing.T) {
-	b, err := OpenBucket(t.Context(), Config{Name: "p", URL: "mem://", ScratchDir: filepath.Join(t.TempDir(), "none")})
+	scratch := filepath.Join(t.TempDir(), "a", "scratch")
+	b, err := OpenBucket(t.Context(), Config{Name: "p", URL: "mem://", ScratchDir: scratch})
 	must(t, err)
 	defer b.Close()
+	must(t, os.Remove(scratch))
 	o := original(2 << 20)
 	must(t, b.Put(t.Context(), o))
 	err = loadError(t, b, o.Key)

@@ -20,7 +20,8 @@ type Config struct {
 	Timeout time.Duration `yaml:"timeout"`
 	// MaxConcurrent is the number of operations that may be under way at once; more wait, at most Timeout.
 	MaxConcurrent int `yaml:"max_concurrent"`
-	// ScratchDir holds the nameless files that originals over 1 MiB are read into; "" is the system's.
+	// ScratchDir holds the nameless files that originals over 1 MiB are read into, and is created when
+	// missing; "" is the system's.
 	ScratchDir string `yaml:"scratch_dir"`
 	// Breaker is when the provider is left alone.
 	Breaker BreakerConfig `yaml:"breaker"`
