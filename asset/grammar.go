@@ -315,7 +315,7 @@ func texts(maxBytes int) grammar[string] {
 // assetNames are the names that a product gives to assets.
 var assetNames = grammar[string]{
 	allowed: "the name of an asset of the same product, with %2F for its slashes",
-	parse:   func(s string) (string, bool) { return strings.Clone(s), ValidName(s) },
+	parse:   func(s string) (string, bool) { return strings.Clone(s), CheckName(s) == nil },
 	append:  appendEscaped,
 }
 

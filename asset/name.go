@@ -9,17 +9,34 @@ import (
 // MaxNameBytes is the longest name that a product can give to an asset, in bytes of UTF-8.
 const MaxNameBytes = 512
 
-// ValidName reports whether a product can give an asset this name: path segments of UTF-8 joined by "/", none of them
+// CheckName decides whether a product can give an asset this name: path segments of UTF-8 joined by "/", none of them
 // empty, "." or "..", without control characters, and without what a URL could not carry in one meaning only: a
-// backslash, or a percent-encoding that would still be there after decoding.
-func ValidName(name string) bool {
-	if name == "" || len(name) > MaxNameBytes || !utf8.ValidString(name) {
-		return false
+// backslash, or a percent-encoding that is still there after decoding. The error is a [Fault] of kind [ErrInvalid].
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return nameFault("is empty")
+	case len(name) > MaxNameBytes:
+		return nameFault("is too long")
+	case !utf8.ValidString(name):
+		return nameFault("is not UTF-8")
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return nameFault("has a control character")
+	case strings.IndexByte(name, '\\') >= 0:
+		return nameFault("has a backslash")
+	case hasDotSegment(name):
+		return nameFault("has a segment that is empty, . or ..")
+	case hasEscape(name):
+		return nameFault("is encoded twice")
 	}
-	if strings.ContainsFunc(name, func(r rune) bool { return r == '\\' || unicode.IsControl(r) }) {
-		return false
+	return nil
+}
+
+func nameFault(flaw string) error {
+	return &Fault{
+		Kind: ErrInvalid, Part: "name", Detail: "the name " + flaw,
+		Allowed: "1–512 bytes of UTF-8 in segments joined by /, none of them empty, . or .., without control characters, backslashes or a percent sign before two hexadecimal digits",
 	}
-	return !hasDotSegment(name) && !hasEscape(name)
 }
 
 // hasDotSegment reports whether a segment is empty, "." or "..".

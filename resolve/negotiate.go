@@ -1,0 +1,198 @@
+package resolve
+
+import (
+	"strings"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+// negotiate chooses the format of f=auto by Accept (RFC 9110 §12.5.1) among AVIF and WebP, which the client must have
+// named, and the baseline, which every client shows; the client's order counts first, then this one.
+func (r *Resolver) negotiate(accept string, v *asset.Variant, pic *asset.Picture, l asset.Layout) asset.Format {
+	avif := l.Canvas.Pixels() <= r.cfg.AVIFMaxPixels && holds(asset.AVIF, l.Canvas)
+	webp := holds(asset.WebP, l.Canvas)
+	return choose(parseAccept(accept), baseline(v, pic, l), avif, webp)
+}
+
+// baseline is PNG for what JPEG would spoil: transparency, and drawings.
+func baseline(v *asset.Variant, pic *asset.Picture, l asset.Layout) asset.Format {
+	clear := l.Canvas != l.Crop && v.Background.Set && v.Background.A < 255
+	if pic.Alpha || pic.Drawn || clear || !holds(asset.JPEG, l.Canvas) {
+		return asset.PNG
+	}
+	return asset.JPEG
+}
+
+// choose returns the acceptable format with the highest q. avif and webp say whether those can be made.
+func choose(a acceptance, base asset.Format, avif, webp bool) asset.Format {
+	best, q := base, int16(0)
+	if avif && a.names(asset.AVIF) && a.q(asset.AVIF) > q {
+		best, q = asset.AVIF, a.q(asset.AVIF)
+	}
+	if webp && a.names(asset.WebP) && a.q(asset.WebP) > q {
+		best, q = asset.WebP, a.q(asset.WebP)
+	}
+	if a.q(base) > q {
+		best, q = base, a.q(base)
+	}
+	if q > 0 {
+		return best
+	}
+	return substitute(a, base, webp)
+}
+
+// substitute is for a client that does not take the baseline: the other one, then WebP, then the baseline all the same
+// rather than an error.
+func substitute(a acceptance, base asset.Format, webp bool) asset.Format {
+	other := asset.JPEG
+	if base == asset.JPEG {
+		other = asset.PNG
+	}
+	switch {
+	case a.q(other) > 0:
+		return other
+	case webp && a.q(asset.WebP) > 0:
+		return asset.WebP
+	default:
+		return base
+	}
+}
+
+// maxAcceptBytes is as much of an Accept header as is read. Browsers send under 200.
+const maxAcceptBytes = 4096
+
+// An acceptance is what an Accept header says about the formats that are negotiated, as q in thousandths; unsaid where
+// it says nothing. A more specific range beats a wider one.
+type acceptance struct {
+	plain  [asset.AVIF + 1]int16 // image/webp
+	params [asset.AVIF + 1]int16 // image/webp;level=1, which a client that names it can show
+	images int16                 // image/*
+	all    int16                 // */*
+}
+
+const unsaid int16 = -1
+
+// names reports whether the header names the format itself.
+func (a *acceptance) names(f asset.Format) bool { return a.plain[f] != unsaid || a.params[f] != unsaid }
+
+// q returns the format's weight, 0 when it is not acceptable.
+func (a *acceptance) q(f asset.Format) int16 {
+	for _, q := range [...]int16{a.plain[f], a.params[f], a.images, a.all} {
+		if q != unsaid {
+			return q
+		}
+	}
+	return 0
+}
+
+// parseAccept reads the header. Members that are malformed are as if they were not there; no header takes all.
+func parseAccept(header string) acceptance {
+	a := acceptance{images: unsaid, all: unsaid}
+	for f := range a.plain {
+		a.plain[f], a.params[f] = unsaid, unsaid
+	}
+	header = trim(header[:min(len(header), maxAcceptBytes)])
+	if header == "" {
+		a.all = 1000
+	}
+	for header != "" {
+		var member string
+		member, header = cut(header, ',')
+		a.take(member)
+	}
+	return a
+}
+
+// take reads one member. The first of two for the same range counts.
+func (a *acceptance) take(member string) {
+	mediaRange, params := cut(member, ';')
+	q, bare, ok := weight(params)
+	if !ok {
+		return
+	}
+	if slot := a.slot(trim(mediaRange), bare); slot != nil && *slot == unsaid {
+		*slot = q
+	}
+}
+
+// slot returns where the weight of a media range belongs, nil when it is none of ours.
+func (a *acceptance) slot(mediaRange string, bare bool) *int16 {
+	var f asset.Format
+	switch {
+	case mediaRange == "*/*":
+		return &a.all
+	case strings.EqualFold(mediaRange, "image/*"):
+		return &a.images
+	case strings.EqualFold(mediaRange, "image/avif"):
+		f = asset.AVIF
+	case strings.EqualFold(mediaRange, "image/webp"):
+		f = asset.WebP
+	case strings.EqualFold(mediaRange, "image/png"):
+		f = asset.PNG
+	case strings.EqualFold(mediaRange, "image/jpeg"):
+		f = asset.JPEG
+	default:
+		return nil
+	}
+	if bare {
+		return &a.plain[f]
+	}
+	return &a.params[f]
+}
+
+// weight finds q among a range's parameters. bare says that there is no other parameter before it.
+func weight(params string) (q int16, bare, ok bool) {
+	bare = true
+	for params != "" {
+		var p string
+		p, params = cut(params, ';')
+		name, value, _ := strings.Cut(trim(p), "=")
+		switch {
+		case strings.EqualFold(trim(name), "q"):
+			q, ok = parseWeight(trim(value))
+			return q, bare, ok
+		case name != "":
+			bare = false
+		}
+	}
+	return 1000, bare, true
+}
+
+// parseWeight reads a qvalue (RFC 9110 §12.4.2) in thousandths.
+func parseWeight(s string) (int16, bool) {
+	whole, decimals, _ := strings.Cut(s, ".")
+	if whole != "0" && whole != "1" || len(decimals) > 3 {
+		return 0, false
+	}
+	q := int16(whole[0] - '0')
+	for i := range 3 {
+		digit := byte(0)
+		if i < len(decimals) {
+			digit = decimals[i] - '0'
+		}
+		if digit > 9 {
+			return 0, false
+		}
+		q = q*10 + int16(digit)
+	}
+	return q, q <= 1000
+}
+
+// cut splits s at the first sep that is not in a quoted string.
+func cut(s string, sep byte) (before, after string) {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"':
+			quoted = !quoted
+		case c == '\\' && quoted:
+			i++
+		case c == sep && !quoted:
+			return s[:i], s[i+1:]
+		}
+	}
+	return s, ""
+}
+
+// trim removes optional whitespace (RFC 9110 §5.6.3).
+func trim(s string) string { return strings.Trim(s, " \t") }

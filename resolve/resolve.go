@@ -1,0 +1,204 @@
+// Package resolve turns a URL and the headers that matter into what is to be served: the key of one object, and what is
+// known about it. It reads a snapshot of the matrix and nothing else; no cache, disk, provider or renderer is touched.
+//
+// Its one invariant: two requests that mean the same pixels get the same [asset.Key], whatever their spelling, and
+// nothing of a request but its path and its class of formats can reach a key.
+//
+//	r, err := resolve.New(resolve.DefaultConfig(), func() resolve.View { return matrix.View() })
+//	t, err := resolve.Parse("/shop/w=400,h=300,fit=cover/banners/hero.jpg", "dl=hero.jpg")
+//	found, err := r.Resolve(t, "image/avif,image/webp,*/*;q=0.8")
+//	object, err := renditions.Load(ctx, found.Key)
+package resolve
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+// A View is the part of a snapshot of the matrix that resolving needs.
+type View interface {
+	// Revision is the snapshot's position in the matrix's history.
+	Revision() uint64
+	Product(name string) (*asset.Product, bool)
+	// Lookup returns what a product's name leads to.
+	Lookup(product, name string) (*asset.Link, *asset.Asset, bool)
+}
+
+// Config are the bounds of what is rendered for a URL.
+type Config struct {
+	// AVIFMaxPixels is the largest result, in px, for which f=auto chooses AVIF: larger ones take too long to make while
+	// a client waits. An explicit f=avif is not bound by it. 0 never chooses AVIF.
+	AVIFMaxPixels int64 `yaml:"avif_max_pixels"`
+	// MaxOutputPixels is the largest result that may be asked for, in px.
+	MaxOutputPixels int64 `yaml:"max_output_pixels"`
+	// Epoch is the renderer's (transform.Epoch). It is part of every rendition's ETag.
+	Epoch int `yaml:"-"`
+}
+
+// DefaultConfig returns the documented defaults.
+func DefaultConfig() Config {
+	return Config{AVIFMaxPixels: 1_000_000, MaxOutputPixels: 50_000_000}
+}
+
+// Validate returns an error that names the first bad key.
+func (c Config) Validate() error {
+	switch {
+	case c.AVIFMaxPixels < 0:
+		return fmt.Errorf("avif_max_pixels is %d, allowed: 0 and up", c.AVIFMaxPixels)
+	case c.MaxOutputPixels < 1:
+		return fmt.Errorf("max_output_pixels is %d, allowed: 1 and up", c.MaxOutputPixels)
+	}
+	return nil
+}
+
+// A Resolver finds what targets mean. It is safe for concurrent use.
+type Resolver struct {
+	cfg  Config
+	view func() View
+}
+
+// New returns a resolver over the snapshots that view returns; every request is answered from one of them.
+func New(cfg Config, view func() View) (*Resolver, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("resolve: %w", err)
+	}
+	if view == nil {
+		return nil, errors.New("resolve: there is no view")
+	}
+	return &Resolver{cfg, view}, nil
+}
+
+// A Resolution is what a target means at one revision.
+type Resolution struct {
+	// Key names the object to serve. For ModeInfo it is the original's.
+	Key     asset.Key
+	Product *asset.Product
+	Link    *asset.Link
+	Asset   *asset.Asset
+	Version *asset.Version
+	// Negotiated: the format was chosen by Accept, and the answer must say "Vary: Accept".
+	Negotiated bool
+	// Pinned: the URL can never mean anything else. It names its version, and neither a preset, which can be redefined,
+	// nor info, which is about the present. A link's own pin does not count: it can be moved.
+	Pinned bool
+	// Revision is the snapshot's.
+	Revision uint64
+
+	epoch int
+}
+
+// Resolve finds what t means. accept is the Accept header, "" when there is none.
+//
+// What a client may read of an error is a [asset.Fault]: [asset.ErrNotFound] for a product, name or version that is not
+// there, [asset.ErrGone] for an archived asset, [asset.ErrInvalid] for options that do not go with the product or the
+// picture, [asset.ErrMediaType] for options on what is no picture, [asset.ErrNotImplemented] for options that are not
+// rendered yet, [asset.ErrUnavailable] while the snapshot is behind the revision that was demanded. The resolution
+// beside an error holds what was found until then.
+func (r *Resolver) Resolve(t Target, accept string) (Resolution, error) {
+	view := r.view()
+	res := Resolution{Revision: view.Revision(), epoch: r.cfg.Epoch}
+	if err := res.find(view, &t); err != nil {
+		return res, err
+	}
+	res.Pinned = t.Version != 0 && t.Preset == "" && t.Mode != ModeInfo
+	res.Key.Original = res.Version.Digest
+	if t.Mode != ModeDeliver {
+		return res, nil
+	}
+	v, err := r.variant(&res, &t, accept)
+	if err != nil {
+		return res, err
+	}
+	res.Key.Variant, res.Key.Generation = v, res.Asset.Generation
+	return res, nil
+}
+
+// find looks up product, link, asset and version.
+func (res *Resolution) find(view View, t *Target) error {
+	if res.Revision < t.MinRevision {
+		return behind(res.Revision, t.MinRevision)
+	}
+	var ok bool
+	if res.Product, ok = view.Product(t.Product); !ok {
+		res.Product = nil
+		return notFound("product", "there is no product %q", t.Product)
+	}
+	link, a, ok := view.Lookup(t.Product, t.Name)
+	if !ok {
+		return notFound("name", "product %q has no %q", t.Product, t.Name)
+	}
+	res.Link, res.Asset = link, a
+	switch a.Status {
+	case asset.Active:
+		return res.pick(t.Version)
+	case asset.Archived:
+		return &asset.Fault{Kind: asset.ErrGone, Part: "name", Detail: fmt.Sprintf("%q was archived on %s", t.Name, a.Updated.UTC().Format(time.DateOnly))}
+	default:
+		return notFound("name", "%q of product %q is not published yet", t.Name, t.Product)
+	}
+}
+
+// pick chooses the version. A link with a pin shows that one alone.
+func (res *Resolution) pick(version int) error {
+	pin := res.Link.Pin
+	if version == 0 {
+		version = pin
+	}
+	if pin == 0 || version == pin {
+		res.Version = res.Asset.Version(version)
+	}
+	if res.Version != nil {
+		return nil
+	}
+	return &asset.Fault{
+		Kind: asset.ErrNotFound, Part: "version", Detail: fmt.Sprintf("%q has no version %d here", res.Link.Name, version),
+		Allowed: res.versions(),
+	}
+}
+
+// versions spells the numbers that there are; they have no gaps.
+func (res *Resolution) versions() string {
+	all := res.Asset.Versions
+	switch {
+	case res.Link.Pin != 0:
+		return fmt.Sprint(res.Link.Pin)
+	case len(all) == 0:
+		return "none"
+	case len(all) == 1:
+		return fmt.Sprint(all[0].Number)
+	default:
+		return fmt.Sprintf("%d–%d", all[0].Number, all[len(all)-1].Number)
+	}
+}
+
+// ETag returns the strong validator (RFC 9110 §8.8.3) of the object at Key: a pure function of the key, and for
+// renditions of the renderer's epoch.
+func (res Resolution) ETag() string {
+	if res.Key.IsOriginal() {
+		return `"` + res.Key.Original.String()[:32] + `"`
+	}
+	return fmt.Sprintf(`"%016x-%d"`, res.Key.Hash(), res.epoch)
+}
+
+// LastModified returns when the version was made, to the second (RFC 9110 §8.8.2).
+func (res Resolution) LastModified() time.Time {
+	return res.Version.Created.UTC().Truncate(time.Second)
+}
+
+func behind(have, want uint64) error {
+	return &asset.Fault{
+		Kind: asset.ErrUnavailable, Part: "min_revision", Detail: fmt.Sprintf("revision %d has not arrived here yet", want),
+		Allowed: fmt.Sprintf("up to %d now", have),
+	}
+}
+
+func notFound(part, format string, args ...any) error {
+	return &asset.Fault{Kind: asset.ErrNotFound, Part: part, Detail: fmt.Sprintf(format, args...)}
+}
+
+func invalid(part, allowed, format string, args ...any) error {
+	return &asset.Fault{Kind: asset.ErrInvalid, Part: part, Detail: fmt.Sprintf(format, args...), Allowed: allowed}
+}

@@ -1,0 +1,141 @@
+package resolve
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+// variant makes of the URL's options the canonical variant with a concrete format.
+func (r *Resolver) variant(res *Resolution, t *Target, accept string) (asset.Variant, error) {
+	v, err := t.options(res.Product)
+	if err != nil {
+		return v, err
+	}
+	pic := res.Version.Picture
+	if pic == nil {
+		return v, noPicture(res)
+	}
+	if v.Page > max(1, pic.Pages) {
+		return v, invalid("page", "1–"+strconv.Itoa(max(1, pic.Pages)), "there is no page %d", v.Page)
+	}
+	if err := checkRendered(&v, pic); err != nil {
+		return v, err
+	}
+	l := v.Layout(pic.Size())
+	if l.Canvas.Pixels() > r.cfg.MaxOutputPixels {
+		return v, invalid("width", "results of up to "+strconv.FormatInt(r.cfg.MaxOutputPixels, 10)+" px; give a smaller width or height",
+			"the result would be %d × %d px", l.Canvas.Width, l.Canvas.Height)
+	}
+	if v.Format == asset.Auto {
+		res.Negotiated = true
+		v.Format = r.negotiate(accept, &v, pic, l)
+	} else if !holds(v.Format, l.Canvas) {
+		return v, invalid("format", "up to "+strconv.Itoa(maxSide(v.Format))+" px on a side, or another format",
+			"%s cannot hold %d × %d px", v.Format, l.Canvas.Width, l.Canvas.Height)
+	}
+	return v.Canonical(pic), nil
+}
+
+// options returns the URL's options, over the preset when there is one.
+func (t *Target) options(p *asset.Product) (asset.Variant, error) {
+	if t.Preset == "" {
+		return t.Options, nil
+	}
+	text, ok := p.Presets[t.Preset]
+	if !ok {
+		return asset.Variant{}, invalid("options", presetNames(p), "product %q has no preset %q", p.Name, t.Preset)
+	}
+	v, err := asset.ParseVariant(text)
+	if err != nil {
+		return v, presetFault(t.Preset, err)
+	}
+	if t.overrides == "" {
+		return v, nil
+	}
+	return v.Overlay(t.overrides)
+}
+
+func presetNames(p *asset.Product) string {
+	if len(p.Presets) == 0 {
+		return "key=value pairs; the product has no presets"
+	}
+	return "the presets " + strings.Join(slices.Sorted(maps.Keys(p.Presets)), ", ") + ", or key=value pairs"
+}
+
+// presetFault says that it was the preset and not the URL.
+func presetFault(name string, err error) error {
+	var f *asset.Fault
+	if !errors.As(err, &f) {
+		return err
+	}
+	return &asset.Fault{Kind: f.Kind, Part: f.Part, Detail: "preset " + name + ": " + f.Detail, Allowed: f.Allowed}
+}
+
+func noPicture(res *Resolution) error {
+	return &asset.Fault{
+		Kind: asset.ErrMediaType, Part: "options",
+		Detail:  strconv.Quote(res.Link.Name) + " is " + res.Version.MediaType + ", which has no pixels to change",
+		Allowed: "/" + res.Product.Name + "/original/… delivers it as it is",
+	}
+}
+
+// checkRendered refuses what the grammar knows and the renderer does not do, all of it in one fault.
+func checkRendered(v *asset.Variant, pic *asset.Picture) error {
+	rest := unrendered(v)
+	moves := pic.Animated && !v.Still && v.Page == 0
+	if rest == (asset.Variant{}) && !moves {
+		return nil
+	}
+	names, allowed := rest.Options(), "leave it out"
+	if rest.Then != "" {
+		names = append(names, "chained groups (;)")
+	}
+	if moves {
+		names, allowed = append(names, "animated"), "add animated=0 for a still, or ask for /original/"
+	}
+	all := strings.Join(names, ", ")
+	return &asset.Fault{Kind: asset.ErrNotImplemented, Part: all, Detail: "this version does not render " + all, Allowed: allowed}
+}
+
+// unrendered returns v without what is rendered.
+func unrendered(v *asset.Variant) asset.Variant {
+	rest := *v
+	rest.Width, rest.Height, rest.DPR, rest.Fit = 0, 0, 0, 0
+	rest.Background, rest.Rotate, rest.Flip = asset.Color{}, 0, 0
+	rest.Page, rest.Still = 0, false
+	if v.Quality != asset.QualityAuto {
+		rest.Quality = 0
+	}
+	if v.Gravity.Anchor < asset.AnchorAuto || v.Gravity.Anchor == asset.AnchorPoint {
+		rest.Gravity = asset.Gravity{}
+	}
+	switch v.Format {
+	case asset.Auto, asset.JPEG, asset.PNG, asset.WebP, asset.AVIF:
+		rest.Format = asset.AsIs
+	}
+	return rest
+}
+
+// holds reports whether the format can hold a picture of that size.
+func holds(f asset.Format, s asset.Size) bool { return max(s.Width, s.Height) <= maxSide(f) }
+
+// maxSide is the longest side that a format can have, in px, where that is short of what an original may have:
+// WebP's bitstream has 14 bits for it, JPEG's 16 of which libjpeg uses fewer (JPEG_MAX_DIMENSION), and libvips writes
+// AVIF up to 16384.
+func maxSide(f asset.Format) int {
+	switch f {
+	case asset.WebP:
+		return 16383
+	case asset.AVIF:
+		return 16384
+	case asset.JPEG:
+		return 65500
+	default:
+		return 1 << 31
+	}
+}
