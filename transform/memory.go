@@ -1,0 +1,90 @@
+package transform
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+// inMemory is the largest rendition, in bytes, that is kept on the heap rather than in its memory file.
+const inMemory = 1 << 20
+
+// A memoryFile is the body of a rendition: a sealed memfd(2), which is no part of our heap and has no name on a disk.
+type memoryFile struct{ f *os.File }
+
+var _ asset.Body = memoryFile{}
+
+// ReadAt implements io.ReaderAt.
+func (m memoryFile) ReadAt(p []byte, off int64) (int, error) { return m.f.ReadAt(p, off) }
+
+// File returns the memory file.
+func (m memoryFile) File() (*os.File, error) { return m.f, nil }
+
+// Close gives the memory back.
+func (m memoryFile) Close() error { return m.f.Close() }
+
+func newMemory(name string) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fmt.Errorf("memory file: %w", err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// seal makes a memory file immutable. It fails while somebody has it mapped for writing.
+func seal(f *os.File) error {
+	const all = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE | unix.F_SEAL_SEAL
+	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, all); err != nil {
+		return fmt.Errorf("seal: %w", err)
+	}
+	return nil
+}
+
+// objectOf makes the object of a result, and closes the file unless the object has it.
+func objectOf(k asset.Key, r reply, f *os.File) (*asset.Object, error) {
+	o := asset.NewBodyObject(k, k.Variant.Format.MediaType(), r.Size, memoryFile{f})
+	if r.Size <= inMemory {
+		defer o.Release()
+		b := make([]byte, r.Size)
+		if _, err := o.ReadAt(b, 0); err != nil {
+			return nil, fmt.Errorf("read rendition: %w", err)
+		}
+		o = asset.NewObject(k, o.MediaType, b)
+	}
+	o.Width, o.Height = r.Width, r.Height
+	return o, nil
+}
+
+// inputOf returns a file with the bytes of an original, which the caller closes; those in memory are copied into a
+// memory file.
+func inputOf(o *asset.Object) (*os.File, error) {
+	if f, err := o.File(); f != nil || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		return readOnly(f)
+	}
+	f, err := newMemory("original")
+	if err != nil {
+		return nil, err
+	}
+	b, _ := o.Bytes()
+	if _, err := f.WriteAt(b, 0); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("copy original: %w", err)
+	}
+	return f, seal(f)
+}
+
+// readOnly opens a file once more, for reading alone: a worker cannot change what it was handed. The link in /proc
+// works for files that have lost their name, too.
+func readOnly(f *os.File) (*os.File, error) {
+	ro, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	if err != nil {
+		return nil, fmt.Errorf("open for a worker: %w", err)
+	}
+	return ro, nil
+}

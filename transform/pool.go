@@ -1,0 +1,440 @@
+package transform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+// A Pool renders in worker processes. It is safe for concurrent use.
+type Pool struct {
+	cfg       Config
+	originals asset.Loader
+	events    Events
+	types     []string // the media types that the workers' libvips loads
+	memory    *semaphore.Weighted
+	queued    atomic.Int64
+	jobs      chan *job
+	forks     chan fork
+	quit      chan struct{}
+	closing   sync.Once
+	slots     sync.WaitGroup
+}
+
+var _ asset.Loader = (*Pool)(nil)
+
+// NewPool starts the workers and returns when the first has said hello. It fails when none does, or when cfg is
+// invalid ([asset.ErrInvalid]). originals is where Load gets the originals from.
+func NewPool(cfg Config, originals asset.Loader, ev Events) (*Pool, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	p := &Pool{
+		cfg: cfg, originals: originals, events: ev,
+		memory: semaphore.NewWeighted(cfg.MaxMemoryBytes),
+		jobs:   make(chan *job), forks: make(chan fork), quit: make(chan struct{}),
+	}
+	go p.forker()
+	first, err := p.start()
+	if err != nil {
+		_ = p.Close()
+		return nil, err
+	}
+	p.types = first.types
+	p.slots.Add(cfg.workers())
+	go p.slot(first)
+	for range cfg.workers() - 1 {
+		go p.slot(nil)
+	}
+	return p, nil
+}
+
+// Close waits for the renders that are running and ends the workers. What is asked for afterwards gets
+// [asset.ErrUnavailable]. It may be called more than once.
+func (p *Pool) Close() error {
+	p.closing.Do(func() { close(p.quit) })
+	p.slots.Wait()
+	return nil
+}
+
+// Queued returns how many renders wait for memory or for a worker.
+func (p *Pool) Queued() int { return int(p.queued.Load()) }
+
+// Load renders k, which is no original. The object is in memory up to 1 MiB and in a sealed memory file above.
+//
+// A request that cannot be rendered is an *asset.Fault wrapping [asset.ErrInvalid], [asset.ErrMediaType],
+// [asset.ErrTooLarge], [asset.ErrUndecodable] or [asset.ErrNotImplemented]. A worker that was lost makes
+// [asset.ErrUnavailable], its deadline [asset.ErrTimeout], a full queue [asset.ErrOverloaded]. Errors of the originals'
+// loader are passed on. ctx ends the waiting, and kills a render that nobody waits for.
+func (p *Pool) Load(ctx context.Context, k asset.Key) (*asset.Object, error) {
+	t := asset.TraceOf(ctx)
+	defer func(start time.Time) { t.Spent[asset.Transforming] += time.Since(start) }(time.Now())
+	o, err := p.load(ctx, k)
+	if err != nil {
+		return nil, fmt.Errorf("transform %s: %w", k, err)
+	}
+	t.Source = asset.Transforming
+	return o, nil
+}
+
+func (p *Pool) load(ctx context.Context, k asset.Key) (*asset.Object, error) {
+	if err := renderable(k.Variant); err != nil {
+		return nil, err
+	}
+	leave, err := p.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	original, err := p.originals.Load(ctx, k.OriginalKey())
+	if err != nil {
+		return nil, err
+	}
+	defer original.Release()
+	in, err := inputOf(original)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = in.Close() }()
+	h, err := p.head(original, original.Size)
+	if err != nil {
+		return nil, err
+	}
+	return p.render(ctx, k, h, in, original.Size, leave)
+}
+
+func (p *Pool) render(ctx context.Context, k asset.Key, h Head, in *os.File, size int64, leave func()) (*asset.Object, error) {
+	out, err := newMemory("rendition")
+	if err != nil {
+		return nil, err
+	}
+	r, err := p.run(ctx, &job{
+		request: request{MediaType: h.MediaType, Size: size, MaxPixels: p.cfg.MaxPixels, Variant: k.Variant},
+		files:   []*os.File{in, out}, bytes: estimate(h, k.Variant), leave: leave,
+	})
+	if err != nil {
+		_ = out.Close()
+		return nil, err
+	}
+	return objectOf(k, r, out)
+}
+
+// Probe says what the size bytes of f are. It returns the media type that the bytes prove, "" when they are no known
+// picture, and a picture when this libvips can load that type: every pixel has been decoded once, so that a truncated
+// or damaged file is an *asset.Fault wrapping [asset.ErrUndecodable], and one over a limit wraps [asset.ErrTooLarge].
+// It waits for a worker like Load. A JPEG that lacks nothing but its end marker passes: libvips has all its pixels.
+func (p *Pool) Probe(ctx context.Context, f *os.File, size int64) (mediaType string, pic *asset.Picture, err error) {
+	h, err := p.head(f, size)
+	if errors.Is(err, asset.ErrMediaType) {
+		return h.MediaType, nil, nil
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("probe: %w", err)
+	}
+	if pic, err = p.probe(ctx, h, f, size); err != nil {
+		return "", nil, fmt.Errorf("probe: %w", err)
+	}
+	return h.MediaType, pic, nil
+}
+
+func (p *Pool) probe(ctx context.Context, h Head, f *os.File, size int64) (*asset.Picture, error) {
+	leave, err := p.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	in, err := readOnly(f)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = in.Close() }()
+	r, err := p.run(ctx, &job{
+		request: request{Probe: true, MediaType: h.MediaType, Size: size, MaxPixels: p.cfg.MaxPixels},
+		files:   []*os.File{in}, bytes: estimate(h, asset.Variant{}), leave: leave,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.Picture.Pages, r.Picture.Animated = max(h.Frames, r.Picture.Pages), h.Animated
+	return r.Picture, nil
+}
+
+// head reads the header and applies the limits, all before a worker sees the picture. When the type is known but
+// cannot be loaded here, the error wraps ErrMediaType and the head has the type.
+func (p *Pool) head(r interface {
+	ReadAt(b []byte, off int64) (int, error)
+}, size int64) (Head, error) {
+	h, err := Header(r, size)
+	if err != nil {
+		return h, err
+	}
+	if !slices.Contains(p.types, h.MediaType) {
+		return h, &asset.Fault{Kind: asset.ErrMediaType, Detail: h.MediaType + " cannot be rendered here"}
+	}
+	return h, p.cfg.check(h)
+}
+
+// enter counts a render in, or refuses it when the queue is full. leave counts it out, once.
+func (p *Pool) enter() (leave func(), err error) {
+	leave = sync.OnceFunc(func() { p.queued.Add(-1) })
+	if p.queued.Add(1) > int64(p.cfg.Queue) {
+		leave()
+		p.events.shed("queue")
+		return nil, fmt.Errorf("%w: %d renders are waiting", asset.ErrOverloaded, p.cfg.Queue)
+	}
+	return leave, nil
+}
+
+// A job is one request on its way to a worker.
+type job struct {
+	request
+	ctx    context.Context
+	files  []*os.File
+	bytes  int64  // charged to the pool's memory
+	leave  func() // called when the job is on a worker
+	tries  int
+	answer chan answer
+}
+
+type answer struct {
+	reply
+	err error
+}
+
+// run waits for memory and a worker, and for its answer.
+func (p *Pool) run(ctx context.Context, j *job) (reply, error) {
+	if j.bytes > p.cfg.MaxMemoryBytes {
+		return reply{}, &asset.Fault{
+			Kind:    asset.ErrTooLarge,
+			Detail:  fmt.Sprintf("rendering this needs about %d MiB of memory", j.bytes>>20),
+			Allowed: fmt.Sprintf("at most %d MiB", p.cfg.MaxMemoryBytes>>20),
+		}
+	}
+	waiting, cancel := context.WithTimeoutCause(ctx, p.cfg.QueueTimeout, errWaited)
+	defer cancel()
+	if p.memory.Acquire(waiting, j.bytes) != nil {
+		return reply{}, p.waited(waiting)
+	}
+	defer p.memory.Release(j.bytes)
+	j.ctx, j.answer = ctx, make(chan answer, 1)
+	select {
+	case p.jobs <- j:
+		a := <-j.answer
+		return a.reply, a.err
+	case <-waiting.Done():
+		return reply{}, p.waited(waiting)
+	case <-p.quit:
+		return reply{}, errClosed
+	}
+}
+
+var (
+	errWaited = fmt.Errorf("%w: no worker became free in time", asset.ErrOverloaded)
+	errClosed = fmt.Errorf("%w: the renderer is closed", asset.ErrUnavailable)
+	errLost   = fmt.Errorf("%w: the worker was lost", asset.ErrUnavailable)
+)
+
+func (p *Pool) waited(ctx context.Context) error {
+	err := context.Cause(ctx)
+	if errors.Is(err, errWaited) {
+		p.events.shed("wait")
+	}
+	return err
+}
+
+// slot keeps one worker alive, and gives it jobs, until the pool is closed.
+func (p *Pool) slot(w *worker) {
+	defer p.slots.Done()
+	var j *job
+	for {
+		if w == nil {
+			if w = p.hire(); w == nil {
+				if j != nil {
+					j.answer <- answer{err: errClosed}
+				}
+				return
+			}
+		}
+		var reason string
+		j, reason = p.serve(w, j)
+		w.kill()
+		p.events.workerLost(reason, w.stderr.String())
+		if reason == reasonClosed {
+			return
+		}
+		w = nil
+	}
+}
+
+// Why a worker ended.
+const (
+	reasonStart     = "start"
+	reasonIdle      = "idle"
+	reasonRecycled  = "recycled"
+	reasonMalformed = "malformed"
+	reasonCrashed   = "crashed"
+	reasonTimeout   = "timeout"
+	reasonCancelled = "cancelled"
+	reasonClosed    = "closed"
+)
+
+// serve gives w jobs, j first, until it cannot be used any more. It returns the reason, and the job that it found the
+// worker already gone for.
+func (p *Pool) serve(w *worker, j *job) (untaken *job, reason string) {
+	for {
+		if j == nil {
+			select {
+			case <-p.quit:
+				return nil, reasonClosed
+			case <-w.done:
+				return nil, reasonIdle
+			case j = <-p.jobs:
+			}
+		}
+		switch reason := p.give(w, j); reason {
+		case "":
+		case reasonIdle:
+			return p.again(j), reason
+		default:
+			return nil, reason
+		}
+		if j = nil; w.worn(p.cfg) {
+			return nil, reasonRecycled
+		}
+	}
+}
+
+// again returns a job that a worker did not take for the next one; nil when that has happened too often.
+func (p *Pool) again(j *job) *job {
+	if j.tries++; j.tries < maxTries {
+		return j
+	}
+	j.answer <- answer{err: errLost}
+	return nil
+}
+
+// maxTries is how many workers a job may find gone.
+const maxTries = 5
+
+// give runs j on w and answers it, unless w was gone before (reasonIdle). It returns why w is lost, "" when it is not.
+func (p *Pool) give(w *worker, j *job) (reason string) {
+	j.leave()
+	start := time.Now()
+	r, err := w.do(j.ctx, p.cfg.Timeout, &j.request, j.files...)
+	if errors.Is(err, errNotTaken) {
+		return reasonIdle
+	}
+	if err == nil {
+		err = r.err()
+	}
+	if err == nil {
+		err = j.accept(r)
+	}
+	outcome, reason, err := judge(r, err)
+	p.events.rendered(j.name(), outcome, time.Since(start))
+	p.events.diagnosed(j.name(), outcome, r.Library)
+	j.answer <- answer{r, err}
+	return reason
+}
+
+// judge says what the metric shows for a render that ended with err, why the worker is lost, and what to answer.
+func judge(r reply, err error) (outcome, reason string, answered error) {
+	var fault *asset.Fault
+	switch {
+	case err == nil:
+		return "ok", "", nil
+	case errors.As(err, &fault):
+		return r.Code, "", err
+	case errors.Is(err, asset.ErrTimeout):
+		return "timeout", reasonTimeout, err
+	case errors.Is(err, errMalformed):
+		return "failed", reasonMalformed, errLost
+	case errors.Is(err, errCrashed):
+		return "crashed", reasonCrashed, errLost
+	}
+	return "cancelled", reasonCancelled, err
+}
+
+// accept checks a result before anybody sees it: a worker is not trusted. The file is sealed, so that it stays as it is.
+func (j *job) accept(r reply) error {
+	if j.Probe {
+		if p := r.Picture; p == nil || p.Width <= 0 || p.Height <= 0 {
+			return errMalformed
+		}
+		return nil
+	}
+	info, err := j.files[1].Stat()
+	if err != nil || r.Size <= 0 || info.Size() != r.Size || r.Width <= 0 || r.Height <= 0 {
+		return errMalformed
+	}
+	if seal(j.files[1]) != nil {
+		return errMalformed
+	}
+	return nil
+}
+
+// hire starts a worker, waiting longer after each failure; nil when the pool is closed.
+func (p *Pool) hire() *worker {
+	for wait := time.Duration(0); ; wait = min(2*wait+50*time.Millisecond, 5*time.Second) {
+		select {
+		case <-p.quit:
+			return nil
+		case <-time.After(wait):
+		}
+		if w, err := p.start(); err == nil {
+			return w
+		}
+	}
+}
+
+func (p *Pool) start() (*worker, error) {
+	w, err := startWorker(p.cfg.Command, p.fork)
+	if err != nil {
+		p.events.workerLost(reasonStart, err.Error())
+		return nil, err
+	}
+	p.events.workerStarted(w.cmd.Process.Pid)
+	return w, nil
+}
+
+// A fork is a process to start.
+type fork struct {
+	cmd *exec.Cmd
+	err chan error
+}
+
+func (p *Pool) fork(cmd *exec.Cmd) error {
+	f := fork{cmd, make(chan error, 1)}
+	select {
+	case p.forks <- f:
+		return <-f.err
+	case <-p.quit:
+		return errClosed
+	}
+}
+
+// forker starts all workers on one thread. The kernel sends a child its parent-death signal when the *thread* that
+// forked it ends (prctl(2), PR_SET_PDEATHSIG), and Go's threads may end before the process does.
+func (p *Pool) forker() {
+	runtime.LockOSThread()
+	defer p.slots.Wait() // the thread ends last: its goroutine never unlocks it
+	for {
+		select {
+		case f := <-p.forks:
+			f.err <- f.cmd.Start()
+		case <-p.quit:
+			return
+		}
+	}
+}

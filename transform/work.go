@@ -1,0 +1,147 @@
+package transform
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"runtime/debug"
+	"slices"
+
+	"github.com/davidbyttow/govips/v2/vips"
+	"golang.org/x/sys/unix"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+// Work is the main function of a worker process: it serves the requests that come over socket, one after the other,
+// and returns nil when the server has closed its end. It is the only place where libvips is started.
+func Work(socket *os.File) error {
+	conn, err := unixConn(socket)
+	if err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := startVips(); err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	if err := send(conn, reply{Types: loadable()}); err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	for {
+		if err := workOnce(conn); err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return fmt.Errorf("worker: %w", err)
+		}
+	}
+}
+
+func workOnce(conn *net.UnixConn) error {
+	r, files, err := receiveRequest(conn)
+	if err != nil {
+		return err
+	}
+	defer closeAll(files)
+	if err := send(conn, reply{Taken: true}); err != nil {
+		return err
+	}
+	return send(conn, serveRequest(&r, files))
+}
+
+// serveRequest never panics: what Go can recover from becomes a refusal, and C's crashes are the server's to see.
+func serveRequest(r *request, files []*os.File) (answer reply) {
+	defer func() {
+		if p := recover(); p != nil {
+			answer = refusal(r.MediaType, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+		}
+	}()
+	if want := 2; len(files) != want && !(r.Probe && len(files) == 1) {
+		return refusal(r.MediaType, fmt.Errorf("%d descriptors", len(files)))
+	}
+	b, err := mapInput(files[0], r.Size)
+	if err != nil {
+		return refusal(r.MediaType, err)
+	}
+	defer func() { _ = unix.Munmap(b) }()
+	if r.Probe {
+		answer, err = probePicture(r, b)
+	} else {
+		answer, err = renderTo(r, b, files[1])
+	}
+	if err != nil {
+		return refusal(r.MediaType, err)
+	}
+	return answer
+}
+
+// mapInput maps the original for reading, so that it is never copied. Reading beyond a file's end would kill us.
+func mapInput(f *os.File, size int64) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("stat original: %w", err)
+	}
+	if size <= 0 || info.Size() < size {
+		return nil, fmt.Errorf("the original has %d bytes, not %d", info.Size(), size)
+	}
+	b, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ, unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, fmt.Errorf("map original: %w", err)
+	}
+	return b, nil
+}
+
+func renderTo(r *request, b []byte, out *os.File) (reply, error) {
+	size, encoded, err := render(r, b)
+	if err != nil {
+		return reply{}, err
+	}
+	if _, err := out.WriteAt(encoded, 0); err != nil {
+		return reply{}, fmt.Errorf("write rendition: %w", err)
+	}
+	return reply{Size: int64(len(encoded)), Width: size.Width, Height: size.Height}, nil
+}
+
+// startVips starts libvips with one thread and no cache: a worker sees each picture once.
+func startVips() error {
+	vips.LoggingSettings(func(domain string, _ vips.LogLevel, message string) {
+		fmt.Fprintln(os.Stderr, domain, message)
+	}, vips.LogLevelCritical)
+	return vips.Startup(&vips.Config{ConcurrencyLevel: 1})
+}
+
+// loaders names the libvips loader of each media type in the allow-list.
+var loaders = map[string]vips.ImageType{
+	jpegType: vips.ImageTypeJPEG,
+	pngType:  vips.ImageTypePNG,
+	gifType:  vips.ImageTypeGIF,
+	webpType: vips.ImageTypeWEBP,
+	tiffType: vips.ImageTypeTIFF,
+	avifType: vips.ImageTypeAVIF,
+	heicType: vips.ImageTypeHEIF,
+	heifType: vips.ImageTypeHEIF,
+	pdfType:  vips.ImageTypePDF,
+}
+
+// loadable returns the media types that this libvips has a loader for.
+func loadable() []string {
+	types := slices.DeleteFunc(slices.Sorted(maps.Keys(loaders)), func(t string) bool {
+		return !vips.IsTypeSupported(loaders[t])
+	})
+	return types
+}
+
+// renderable returns an *asset.Fault wrapping [asset.ErrNotImplemented] for what has no encoder here.
+func renderable(v asset.Variant) error {
+	if _, ok := encoders[v.Format]; ok {
+		return nil
+	}
+	return &asset.Fault{
+		Kind: asset.ErrNotImplemented, Part: "format",
+		Detail:  fmt.Sprintf("format %q is not rendered", v.Format),
+		Allowed: "jpeg, png, webp, avif",
+	}
+}
