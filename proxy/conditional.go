@@ -23,9 +23,8 @@ func (r *request) conditional() bool {
 }
 
 // judge evaluates the preconditions of a GET or HEAD in the order of RFC 9110 §13.2.2 against what exists.
-// The second result names the header that failed.
+// modified is in whole seconds. The second result names the header that failed.
 func (r *request) judge(etag string, modified time.Time) (verdict, string) {
-	modified = modified.Truncate(time.Second)
 	if r.ifMatch != nil {
 		if !matches(r.ifMatch, etag, false) {
 			return failed, "If-Match"
@@ -76,7 +75,7 @@ func (r *request) rangeHolds(etag string, modified time.Time) bool {
 		return true
 	}
 	if at, ok := parseDate(r.ifRange); ok {
-		return at.Equal(modified.Truncate(time.Second))
+		return at.Equal(modified)
 	}
 	return string(r.ifRange) == etag
 }

@@ -25,7 +25,6 @@ type exchange struct {
 	trace   asset.Trace // the context of the loads; its parent is the server's life and never changes
 	began   time.Time
 	request request
-	url     string // the request target, copied
 	target  resolve.Target
 	found   resolve.Resolution
 	object  *asset.Object // held until it is given to the response
@@ -88,7 +87,7 @@ func (x *exchange) release() {
 		x.object.Release()
 	}
 	x.ctx, x.object = nil, nil
-	x.request, x.url, x.target, x.found = request{}, "", resolve.Target{}, resolve.Resolution{}
+	x.request, x.target, x.found = request{}, resolve.Target{}, resolve.Resolution{}
 	x.span, x.cut, x.bytes, x.block = span{}, whole, 0, x.block[:0]
 	t := &x.trace
 	t.Source, t.Collapsed, t.Stored, t.Spent = 0, false, false, [asset.Rooms]time.Duration{}
@@ -218,10 +217,19 @@ func (s *Server) preflight(x *exchange) {
 
 // parse copies the request target, once, and reads the grammar.
 func (s *Server) parse(x *exchange) (bool, error) {
-	x.url = string(x.ctx.RequestURI())
-	target, err := resolve.Parse(splitTarget(x.url))
+	path, query := splitTarget(string(x.ctx.RequestURI()))
+	if path == "/" || path == "" {
+		return false, errRoot
+	}
+	target, err := resolve.Parse(path, query)
 	x.target = target
 	return false, err
+}
+
+// errRoot tells somebody who looks at the door where to go on.
+var errRoot error = &asset.Fault{
+	Kind: asset.ErrNotFound, Part: "path", Detail: "There is nothing to see at the root.",
+	Allowed: "/{product}/{options}/{name}",
 }
 
 // resolve finds what the target means.
@@ -238,7 +246,7 @@ func (s *Server) condition(x *exchange) (bool, error) {
 		return false, nil
 	}
 	etag := x.found.ETag()
-	switch v, header := x.request.judge(etag, x.found.Version.Created); v {
+	switch v, header := x.request.judge(etag, x.found.LastModified()); v {
 	case failed:
 		return false, preconditionFailed(header)
 	case notModified:
@@ -276,7 +284,7 @@ func (s *Server) slice(x *exchange) (bool, error) {
 	if x.request.ranges == nil || x.isHead() {
 		return false, nil
 	}
-	if x.request.ifRange != nil && !x.request.rangeHolds(x.found.ETag(), x.found.Version.Created) {
+	if x.request.ifRange != nil && !x.request.rangeHolds(x.found.ETag(), x.found.LastModified()) {
 		return false, nil
 	}
 	x.span, x.cut = parseRange(x.request.ranges, x.object.Size)
@@ -362,7 +370,7 @@ func (s *Server) appendCommon(b []byte, x *exchange) []byte {
 		b = appendLifetime(b, f.Product.Lifetimes, s.fallback)
 	}
 	b = appendVary(b, f.Negotiated, f.Product.Origins)
-	b = appendDate(b, "Last-Modified", f.Version.Created)
+	b = appendDate(b, "Last-Modified", f.LastModified())
 	b = appendNumber(b, "Asset-Version", uint64(f.Version.Number))
 	b = appendNumber(b, "Asset-Revision", f.Revision)
 	b = appendCORS(b, f.Product.Origins, x.request.origin)
@@ -379,7 +387,7 @@ func (s *Server) describe(x *exchange) (bool, error) {
 		return false, fmt.Errorf("proxy: %w", err)
 	}
 	etag := `"` + strconv.FormatUint(xxhash.Sum64(text), 16) + `"`
-	switch v, header := x.request.judge(etag, x.found.Version.Created); v {
+	switch v, header := x.request.judge(etag, x.found.LastModified()); v {
 	case failed:
 		return false, preconditionFailed(header)
 	case notModified:

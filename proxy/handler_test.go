@@ -302,10 +302,10 @@ func TestErrorsAreProblems(t *testing.T) {
 	check(errors.New("no sentinel"), 500, "no-store", false)
 	check(&asset.Fault{Kind: errors.New("no sentinel"), Detail: "secret"}, 500, "no-store", false)
 
-	a := get(t, addr, "/shop")
-	wantStatus(t, a, 400)
-	if !strings.Contains(a.body, "/{product}/{options}/{name}") {
-		t.Error("says not what a URL looks like:", a.body)
+	for path, status := range map[string]int{"/": 404, "http://x": 404, "/shop": 400, "/favicon.ico": 400} {
+		if a := get(t, addr, path); a.status != status || !strings.Contains(a.body, `"allowed":`) || !strings.Contains(a.body, `"part":`) {
+			t.Errorf("%s: %d says not what a URL looks like: %s", path, a.status, a.body)
+		}
 	}
 }
 
