@@ -278,11 +278,15 @@ var colors = grammar[Color]{
 }
 
 func parseColor(s string) (Color, bool) {
-	if c, ok := colornames.Map[strings.ToLower(s)]; ok {
+	name := strings.ToLower(s)
+	if c, ok := colornames.Map[name]; ok {
 		return Color{c.R, c.G, c.B, c.A, true}, true
 	}
-	if s == "transparent" {
+	switch name {
+	case "transparent":
 		return Color{Set: true}, true
+	case "rebeccapurple": // CSS Color 4 has it, the package's SVG 1.1 has not
+		return Color{0x66, 0x33, 0x99, 255, true}, true
 	}
 	var long [8]byte
 	digits := append(long[:0], s[:min(len(s), 8)]...)

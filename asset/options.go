@@ -182,7 +182,7 @@ func (v *Variant) set(pair string, head bool) (int, error) {
 	key, value, paired := strings.Cut(pair, "=")
 	i, known := optionIndex[key]
 	switch {
-	case pair == "":
+	case key == "":
 		return 0, emptyFault()
 	case !known:
 		return 0, unknownFault(key)
