@@ -97,7 +97,7 @@ func parseAccept(header string) acceptance {
 	}
 	for header != "" {
 		var member string
-		member, header = cut(header, ',')
+		member, header = cut(header, ",")
 		a.take(member)
 	}
 	return a
@@ -105,7 +105,7 @@ func parseAccept(header string) acceptance {
 
 // take reads one member. The first of two for the same range counts.
 func (a *acceptance) take(member string) {
-	mediaRange, params := cut(member, ';')
+	mediaRange, params := cut(member, ";")
 	q, bare, ok := weight(params)
 	if !ok {
 		return
@@ -117,27 +117,27 @@ func (a *acceptance) take(member string) {
 
 // slot returns where the weight of a media range belongs, nil when it is none of ours.
 func (a *acceptance) slot(mediaRange string, bare bool) *int16 {
-	var f asset.Format
-	switch {
-	case mediaRange == "*/*":
+	if mediaRange == "*/*" {
 		return &a.all
-	case strings.EqualFold(mediaRange, "image/*"):
-		return &a.images
-	case strings.EqualFold(mediaRange, "image/avif"):
-		f = asset.AVIF
-	case strings.EqualFold(mediaRange, "image/webp"):
-		f = asset.WebP
-	case strings.EqualFold(mediaRange, "image/png"):
-		f = asset.PNG
-	case strings.EqualFold(mediaRange, "image/jpeg"):
-		f = asset.JPEG
-	default:
+	}
+	const kind = "image/"
+	if len(mediaRange) < len(kind) || !strings.EqualFold(mediaRange[:len(kind)], kind) {
 		return nil
 	}
-	if bare {
-		return &a.plain[f]
+	subtype := mediaRange[len(kind):]
+	if subtype == "*" {
+		return &a.images
 	}
-	return &a.params[f]
+	for _, f := range [...]asset.Format{asset.AVIF, asset.WebP, asset.PNG, asset.JPEG} {
+		if !strings.EqualFold(subtype, f.String()) {
+			continue
+		}
+		if bare {
+			return &a.plain[f]
+		}
+		return &a.params[f]
+	}
+	return nil
 }
 
 // weight finds q among a range's parameters. bare says that there is no other parameter before it.
@@ -145,7 +145,7 @@ func weight(params string) (q int16, bare, ok bool) {
 	bare = true
 	for params != "" {
 		var p string
-		p, params = cut(params, ';')
+		p, params = cut(params, ";")
 		name, value, _ := strings.Cut(trim(p), "=")
 		switch {
 		case strings.EqualFold(trim(name), "q"):
@@ -179,7 +179,10 @@ func parseWeight(s string) (int16, bool) {
 }
 
 // cut splits s at the first sep that is not in a quoted string.
-func cut(s string, sep byte) (before, after string) {
+func cut(s, sep string) (before, after string) {
+	if before, after, _ = strings.Cut(s, sep); strings.IndexByte(before, '"') < 0 {
+		return before, after
+	}
 	quoted := false
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
@@ -187,7 +190,7 @@ func cut(s string, sep byte) (before, after string) {
 			quoted = !quoted
 		case c == '\\' && quoted:
 			i++
-		case c == sep && !quoted:
+		case c == sep[0] && !quoted:
 			return s[:i], s[i+1:]
 		}
 	}

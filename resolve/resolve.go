@@ -11,8 +11,11 @@
 package resolve
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/assetmatrix/assetmatrix/asset"
@@ -177,10 +180,16 @@ func (res *Resolution) versions() string {
 // ETag returns the strong validator (RFC 9110 §8.8.3) of the object at Key: a pure function of the key, and for
 // renditions of the renderer's epoch.
 func (res Resolution) ETag() string {
+	var buf [48]byte
+	b := append(buf[:0], '"')
 	if res.Key.IsOriginal() {
-		return `"` + res.Key.Original.String()[:32] + `"`
+		b = hex.AppendEncode(b, res.Key.Original[:16])
+	} else {
+		hash := binary.BigEndian.AppendUint64(nil, res.Key.Hash())
+		b = append(hex.AppendEncode(b, hash), '-')
+		b = strconv.AppendInt(b, int64(res.epoch), 10)
 	}
-	return fmt.Sprintf(`"%016x-%d"`, res.Key.Hash(), res.epoch)
+	return string(append(b, '"'))
 }
 
 // LastModified returns when the version was made, to the second (RFC 9110 §8.8.2).
