@@ -50,7 +50,9 @@ func (t tails) HandleFunc(pattern string, handler func(http.ResponseWriter, *htt
 
 // routeOpenAPI serves the description of what was registered before.
 func (s *Server) routeOpenAPI(api huma.API) {
-	delete(api.OpenAPI().Components.Schemas.Map(), "ErrorModel") // huma's own problems, which nobody gets to see
+	for _, own := range []string{"ErrorModel", "ErrorDetail"} { // huma's problems, which nobody gets to see
+		delete(api.OpenAPI().Components.Schemas.Map(), own)
+	}
 	text, err := json.MarshalIndent(api.OpenAPI(), "", "  ")
 	if err != nil {
 		panic("control: " + err.Error())
@@ -64,6 +66,7 @@ func (s *Server) routeOpenAPI(api huma.API) {
 // register adds an operation whose errors go through the table.
 func register[I, O any](s *Server, api huma.API, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
 	op.Responses = responses(api)
+	op.SkipValidateParams = true // guardQuery has done it
 	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err != nil {

@@ -1,56 +1,42 @@
 package control
 
 import (
+	"errors"
 	"net/http"
-	"net/url"
-	"regexp"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/resolve"
 )
 
-// nameOf returns the name at the end of the request's path, /v1/products/{product}/{collection}/{name}.
+// nameOf returns the name at the end of the request's path, /v1/products/{product}/{collection}/{name}. It is read as
+// the front door will read it, so that whatever is given here can be asked for there by the same spelling.
 func nameOf(r *http.Request) (string, error) {
-	name, ok := parseName(strings.SplitN(r.URL.EscapedPath(), "/", 6)[5])
-	if !ok {
-		return "", fault(asset.ErrInvalid, "name", "the name cannot be used",
-			"1 to 512 bytes of UTF-8 in segments parted by /, none of them empty, . or .., without control characters and encoded slashes")
+	escaped := strings.SplitN(r.URL.EscapedPath(), "/", 6)[5]
+	if escaped == "" {
+		return "", asset.CheckName("")
 	}
-	return name, nil
+	t, err := resolve.Parse("/x/original/"+escaped, "")
+	return t.Name, err
 }
-
-func parseName(escaped string) (string, bool) {
-	if strings.Contains(strings.ToLower(escaped), "%2f") {
-		return "", false
-	}
-	name, err := url.PathUnescape(escaped)
-	if err != nil || name == "" || len(name) > 512 || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
-		return "", false
-	}
-	for segment := range strings.SplitSeq(name, "/") {
-		if segment == "" || segment == "." || segment == ".." {
-			return "", false
-		}
-	}
-	return name, true
-}
-
-var productName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
 func checkProductName(name string) error {
-	if !productName.MatchString(name) {
-		return fault(asset.ErrInvalid, "product", "the product's name cannot be used", "1 to 63 of a-z, 0-9 and -, not beginning with -")
+	if asset.ValidProductName(name) {
+		return nil
 	}
-	return nil
+	return fault(asset.ErrInvalid, "product", "the product's name cannot be used", "1 to 63 of a-z, 0-9 and -, not beginning with -")
 }
 
-func checkPreset(name, _ string) error {
-	if !productName.MatchString(name) {
-		return fault(errContent, "/presets/"+escapePointer(name), "the preset's name cannot be used", "1 to 63 of a-z, 0-9 and -, not beginning with -")
+// checkPreset passes what a delivery URL can name and mean.
+func checkPreset(name, options string) error {
+	part := "/presets/" + escapePointer(name)
+	if !resolve.ValidPresetName(name) {
+		return fault(errContent, part, "the preset's name cannot be used",
+			"1 to 63 of a-z, 0-9 and -, not beginning with -, and neither original, info nor an option's name")
 	}
-	return nil
+	_, err := asset.ParseVariant(options)
+	if f, ok := errors.AsType[*asset.Fault](err); ok {
+		return fault(errContent, part, f.Detail, f.Allowed)
+	}
+	return err
 }
-
-func lower(s string) string { return strings.ToLower(s) }

@@ -16,6 +16,7 @@ import (
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	a := newAnswer(w, s.config.StallTimeout)
 	defer s.recovered(a)
+	r = r.WithContext(r.Context()) // a copy: package http looks at the body of its own, to know what is left of it
 	r.Body = newBody(r.Body, a.conn, s.config.StallTimeout)
 	a.Header().Set("Cache-Control", "no-store")
 	a.Header().Set("X-Content-Type-Options", "nosniff")

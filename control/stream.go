@@ -100,16 +100,21 @@ func (a *answer) Header() http.Header { return a.inner.Header() }
 
 // WriteHeader begins the answer.
 func (a *answer) WriteHeader(status int) {
-	a.begun = true
-	_ = a.conn.SetWriteDeadline(time.Now().Add(a.stall))
+	a.move()
 	a.inner.WriteHeader(status)
 }
 
 // Write sends a part of the answer.
 func (a *answer) Write(p []byte) (int, error) {
-	a.begun = true
-	_ = a.conn.SetWriteDeadline(time.Now().Add(a.stall))
+	a.move()
 	return a.inner.Write(p)
+}
+
+// move sets the deadline anew. It is twice as long as that of the body, because package http may wait for the rest of
+// a body that was refused before it sends anything.
+func (a *answer) move() {
+	a.begun = true
+	_ = a.conn.SetWriteDeadline(time.Now().Add(2 * a.stall))
 }
 
 // Unwrap returns the response, for [http.ResponseController].
