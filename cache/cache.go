@@ -63,27 +63,27 @@ func (c Config) Validate() error {
 
 // Validate checks the configuration. Errors are [asset.ErrInvalid] and name the key.
 func (c MemoryConfig) Validate() error {
-	if err := atLeast("cache.memory.max_bytes", c.MaxBytes, 1); err != nil {
+	if err := atLeast("memory.max_bytes", c.MaxBytes, 1); err != nil {
 		return err
 	}
-	return atLeast("cache.memory.max_object_bytes", c.MaxObjectBytes, 1)
+	return atLeast("memory.max_object_bytes", c.MaxObjectBytes, 1)
 }
 
 // Validate checks the configuration, except that Dir is given: it has no default here. Errors are [asset.ErrInvalid]
 // and name the key.
 func (c DiskConfig) Validate() error {
-	if err := atLeast("cache.disk.max_bytes", c.MaxBytes, unitBytes); err != nil {
+	if err := atLeast("disk.max_bytes", c.MaxBytes, unitBytes); err != nil {
 		return err
 	}
-	if err := atLeast("cache.disk.inline_bytes", c.InlineBytes, 0); err != nil {
+	if err := atLeast("disk.inline_bytes", c.InlineBytes, 0); err != nil {
 		return err
 	}
-	return atLeast("cache.disk.verify_bytes", c.VerifyBytes, 0)
+	return atLeast("disk.verify_bytes", c.VerifyBytes, 0)
 }
 
 func atLeast(key string, given, least int64) error {
 	if given < least {
-		return fmt.Errorf("%w: %s is %d, allowed: at least %d", asset.ErrInvalid, key, given, least)
+		return asset.BadKey(key, given, fmt.Sprintf("at least %d", least))
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // Put writes o to the directory. An object that is larger than the cap, or for which there is no room beside those
-// being written, is not kept; that is no error. The errors are [asset.ErrUnavailable] when the directory cannot be
+// being written, is not kept, and what was there before it is forgotten; that is no error. The errors are [asset.ErrUnavailable] when the directory cannot be
 // written, o's own when it cannot be read, and ctx's.
 func (d *Disk) Put(ctx context.Context, o *asset.Object) error {
 	if err := d.put(ctx, o); err != nil {
@@ -32,11 +32,10 @@ func (d *Disk) put(ctx context.Context, o *asset.Object) error {
 	}
 	e := newEntry(o)
 	units := e.units()
-	if units > d.units {
-		return nil
-	}
-	if ok, err := d.reserve(units); !ok {
+	if ok, err := d.reserve(units); err != nil {
 		return err
+	} else if !ok {
+		return d.remove(o.Key.Hash())
 	}
 	temporary, err := d.write(ctx, o, e)
 	if err == nil {
@@ -67,17 +66,27 @@ func (d *Disk) Delete(_ context.Context, k asset.Key) error {
 	if d.closed.Load() {
 		return nil
 	}
-	d.names.Lock()
-	defer d.names.Unlock()
-	if err := d.unlink(k.Hash()); err != nil {
-		return fmt.Errorf("disk delete %s: %w: %w", k, asset.ErrUnavailable, err)
+	if err := d.remove(k.Hash()); err != nil {
+		return fmt.Errorf("disk delete %s: %w", k, err)
 	}
 	return nil
 }
 
-// reserve evicts until there is room for so many units more, and takes it. It returns false when everything that is
-// left is being written.
+func (d *Disk) remove(hash uint64) error {
+	d.names.Lock()
+	defer d.names.Unlock()
+	if err := d.unlink(hash); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// reserve evicts until there is room for so many units more, and takes it. It returns false when there cannot be: the
+// cap is lower, or everything that is left is being written.
 func (d *Disk) reserve(units int64) (bool, error) {
+	if units > d.units {
+		return false, nil
+	}
 	d.names.Lock()
 	defer d.names.Unlock()
 	for {

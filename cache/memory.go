@@ -65,7 +65,8 @@ func (m *Memory) Load(_ context.Context, k asset.Key) (*asset.Object, error) {
 	return o, nil
 }
 
-// Put offers o to the cache. Objects that are not in memory, or are larger than MaxObjectBytes, are not kept.
+// Put offers o to the cache. Objects that are not in memory, or are larger than MaxObjectBytes, are not kept, and what
+// was there before them is forgotten.
 //
 // Ristretto queues what is set, and until its queue is worked off even a kept object is not there. Put waits for that
 // (some µs), so that whoever fills a key holds the object until others can find it.
@@ -75,7 +76,7 @@ func (m *Memory) Put(ctx context.Context, o *asset.Object) error {
 	}
 	b, ok := o.Bytes()
 	if !ok || o.Size > m.maxObjectBytes {
-		return nil
+		return m.Delete(ctx, o.Key)
 	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
