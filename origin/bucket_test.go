@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/asset/assettest"
 )
 
 // sizes lie on both sides of every limit there is.
@@ -45,6 +46,16 @@ func TestBucketKeepsBytes(t *testing.T) {
 			must(t, b.Delete(t.Context(), o.Key))
 		}
 	}
+}
+
+func TestBucketConforms(t *testing.T) {
+	options := assettest.Options{BytesOnly: true, Key: assettest.Original}
+	t.Run("file", func(t *testing.T) {
+		assettest.TestStore(t, func(t *testing.T) asset.Store { return openBucket(t, "file://"+t.TempDir()) }, options)
+	})
+	t.Run("mem", func(t *testing.T) {
+		assettest.TestStore(t, func(t *testing.T) asset.Store { return openBucket(t, "mem://") }, options)
+	})
 }
 
 func TestBucketLayout(t *testing.T) {
