@@ -50,20 +50,16 @@ func (v *Variant) dropPage(pic *Picture) {
 	}
 }
 
-// dropFit leaves the plainest size, fit and gravity that have the layout l. Where nothing is cut, the layout is all
-// that the three decide.
+// dropFit leaves the plainest size, fit and gravity that have the layout l, which is all that the three decide, but
+// for the place of what is cut out or laid on a canvas.
 func (v *Variant) dropFit(pic *Picture, l Layout) {
-	if l.Crop != l.Resize {
-		w, h := l.Crop.Width, l.Crop.Height
-		v.plainest(pic, l, frame{w, h, Cover}, frame{w, h, Crop})
-		v.dropGravity(l)
-		return
-	}
-	v.Gravity = Gravity{}
-	if l.Canvas == l.Crop {
-		w, h := l.Resize.Width, l.Resize.Height
+	switch w, h := l.Resize.Width, l.Resize.Height; {
+	case l.Crop != l.Resize:
+		v.plainest(pic, l, frame{l.Crop.Width, l.Crop.Height, Cover}, frame{l.Crop.Width, l.Crop.Height, Crop})
+	case l.Canvas == l.Crop:
 		v.plainest(pic, l, frame{}, frame{w, 0, ScaleDown}, frame{w, 0, Contain}, frame{0, h, ScaleDown}, frame{0, h, Contain}, frame{w, h, Squeeze})
 	}
+	v.dropGravity(l)
 }
 
 // A frame is what decides a layout besides Rotate.
@@ -90,15 +86,18 @@ var directions = [...]struct{ x, y int }{
 	AnchorSouth: {0, 1}, AnchorSouthWest: {-1, 1}, AnchorWest: {-1, 0}, AnchorNorthWest: {-1, -1},
 }
 
-// dropGravity centres the gravity along an axis that is not cut.
+// dropGravity centres the gravity along an axis that leaves it no room.
 func (v *Variant) dropGravity(l Layout) {
-	cutX, cutY := l.Crop.Width < l.Resize.Width, l.Crop.Height < l.Resize.Height
+	roomX, roomY := l.Canvas.Width != l.Resize.Width, l.Canvas.Height != l.Resize.Height
 	g := &v.Gravity
+	if !roomX && !roomY {
+		*g = Gravity{}
+	}
 	if g.Anchor == AnchorPoint {
-		if !cutX {
+		if !roomX {
 			g.X = 500
 		}
-		if !cutY {
+		if !roomY {
 			g.Y = 500
 		}
 	}
@@ -106,10 +105,10 @@ func (v *Variant) dropGravity(l Layout) {
 		return
 	}
 	d := directions[g.Anchor]
-	if !cutX {
+	if !roomX {
 		d.x = 0
 	}
-	if !cutY {
+	if !roomY {
 		d.y = 0
 	}
 	g.Anchor = Anchor(slices.Index(directions[:], d))

@@ -65,9 +65,11 @@ func TestCanonical(t *testing.T) {
 	f(photo, "w=400,h=200,fit=cover,g=0.1x0.2,f=webp", "f=webp,fit=cover,g=0.5x0.2,h=200,w=400")
 	f(photo, "w=200,h=400,fit=cover,g=0.1x0.2,f=webp", "f=webp,fit=cover,g=0.1x0.5,h=400,w=200")
 	f(photo, "w=200,h=400,fit=cover,g=face,f=webp", "f=webp,fit=cover,g=face,h=400,w=200")
+	f(photo, "w=400,h=400,fit=pad,g=northeast,f=webp", "f=webp,fit=pad,g=north,h=400,w=400")
+	f(photo, "w=400,h=400,fit=pad,g=west,f=webp", "f=webp,fit=pad,h=400,w=400")
 	// Background.
 	f(photo, "w=400,bg=fff,f=jpeg", "f=jpeg,w=400")
-	f(photo, "w=400,h=400,fit=pad,g=north,bg=fff,f=jpeg", "bg=ffffff,f=jpeg,fit=pad,h=400,w=400")
+	f(photo, "w=400,h=400,fit=pad,bg=fff,f=jpeg", "bg=ffffff,f=jpeg,fit=pad,h=400,w=400")
 	f(logo, "w=200,bg=fff,f=jpeg", "bg=ffffff,f=jpeg,w=200")
 	f(logo, "w=200,bg=fff,f=png", "f=png,w=200")
 	f(logo, "w=200,bg=fff", "bg=ffffff,w=200")

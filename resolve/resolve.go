@@ -50,9 +50,9 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	switch {
 	case c.AVIFMaxPixels < 0:
-		return fmt.Errorf("avif_max_pixels is %d, allowed: 0 and up", c.AVIFMaxPixels)
+		return asset.BadKey("avif_max_pixels", c.AVIFMaxPixels, "0 or more")
 	case c.MaxOutputPixels < 1:
-		return fmt.Errorf("max_output_pixels is %d, allowed: 1 and up", c.MaxOutputPixels)
+		return asset.BadKey("max_output_pixels", c.MaxOutputPixels, "1 or more")
 	}
 	return nil
 }

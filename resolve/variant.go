@@ -34,7 +34,8 @@ func (r *Resolver) variant(res *Resolution, t *Target, accept string) (asset.Var
 	if v.Format == asset.Auto {
 		res.Negotiated = true
 		v.Format = r.negotiate(accept, &v, pic, l)
-	} else if !holds(v.Format, l.Canvas) {
+	}
+	if !holds(v.Format, l.Canvas) {
 		return v, invalid("format", "up to "+strconv.Itoa(maxSide(v.Format))+" px on a side, or another format",
 			"%s cannot hold %d × %d px", v.Format, l.Canvas.Width, l.Canvas.Height)
 	}
@@ -69,8 +70,8 @@ func presetNames(p *asset.Product) string {
 
 // presetFault says that it was the preset and not the URL.
 func presetFault(name string, err error) error {
-	var f *asset.Fault
-	if !errors.As(err, &f) {
+	f, ok := errors.AsType[*asset.Fault](err)
+	if !ok {
 		return err
 	}
 	return &asset.Fault{Kind: f.Kind, Part: f.Part, Detail: "preset " + name + ": " + f.Detail, Allowed: f.Allowed}
@@ -124,9 +125,8 @@ func unrendered(v *asset.Variant) asset.Variant {
 // holds reports whether the format can hold a picture of that size.
 func holds(f asset.Format, s asset.Size) bool { return max(s.Width, s.Height) <= maxSide(f) }
 
-// maxSide is the longest side that a format can have, in px, where that is short of what an original may have:
-// WebP's bitstream has 14 bits for it, JPEG's 16 of which libjpeg uses fewer (JPEG_MAX_DIMENSION), and libvips writes
-// AVIF up to 16384.
+// maxSide is the longest side in px that a format can have: 14 bits in WebP (RFC 9649 §2.7), libjpeg's
+// JPEG_MAX_DIMENSION, and what libvips writes as AVIF and PNG.
 func maxSide(f asset.Format) int {
 	switch f {
 	case asset.WebP:
@@ -136,6 +136,6 @@ func maxSide(f asset.Format) int {
 	case asset.JPEG:
 		return 65500
 	default:
-		return 1 << 31
+		return 65535
 	}
 }

@@ -1,0 +1,323 @@
+package resolve
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+const chrome = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
+
+// A reader resolves delivery URLs, written as a user would write them.
+type reader struct {
+	t *testing.T
+	r *Resolver
+	s *snapshot
+}
+
+func newReader(t *testing.T) reader {
+	s := newSnapshot()
+	return reader{t, newResolver(t, s), s}
+}
+
+func (x reader) resolve(target, accept string) (Resolution, error) {
+	x.t.Helper()
+	path, query, _ := strings.Cut(target, "?")
+	t, err := Parse(path, query)
+	if err != nil {
+		x.t.Fatalf("%s: %v", target, err)
+	}
+	return x.r.Resolve(t, accept)
+}
+
+func (x reader) must(target, accept string) Resolution {
+	x.t.Helper()
+	res, err := x.resolve(target, accept)
+	if err != nil {
+		x.t.Fatalf("%s: %v", target, err)
+	}
+	return res
+}
+
+func TestResolveVariant(t *testing.T) {
+	x := newReader(t)
+	f := func(target, accept, want string) {
+		t.Helper()
+		if got := x.must(target, accept).Key.Variant.String(); got != want {
+			t.Errorf("%s for %q: %s, want %s", target, accept, got, want)
+		}
+	}
+	f("/shop/original/photo.jpg", chrome, "original")
+	f("/shop/info/photo.jpg", chrome, "original")
+	f("/shop/w=400,h=400,fit=cover/photo.jpg", chrome, "f=avif,fit=cover,h=400,w=400")
+	f("/shop/w=400/photo.jpg", "image/webp,*/*", "f=webp,w=400")
+	f("/shop/w=400/photo.jpg", "", "f=jpeg,w=400")
+	f("/shop/w=400/banners/%C3%BCnder%20%C3%BCber.jpg", "", "f=jpeg,w=400")
+	f("/shop/w=200/logo.png", "", "f=png,w=200")
+	f("/shop/w=200/chart.png", "*/*", "f=png,w=200")
+	f("/shop/w=200/chart.png", "image/webp", "f=webp,w=200")
+	f("/shop/w=400,h=400,fit=pad,bg=fff8/photo.jpg", "", "bg=ffffff88,f=png,fit=pad,h=400,w=400")
+	f("/shop/w=400,h=400,fit=pad,bg=fff/photo.jpg", "", "bg=ffffff,f=jpeg,fit=pad,h=400,w=400")
+	f("/shop/w=400,dpr=2,f=png,q=3/photo.jpg", chrome, "f=png,w=800")
+	f("/shop/f=webp,w=400/photo.jpg", "image/webp;q=0", "f=webp,w=400") // what is asked for by name is given
+	// A preset, and options over it.
+	f("/shop/thumb/photo.jpg", chrome, "f=webp,fit=cover,h=200,q=80,w=200")
+	f("/shop/thumb,q=60/photo.jpg", chrome, "f=webp,fit=cover,h=200,q=60,w=200")
+	f("/shop/thumb,fit=scale-down/photo.jpg", chrome, "f=webp,q=80,w=200")
+	f("/shop/thumb,f=auto/photo.jpg", "", "f=jpeg,fit=cover,h=200,q=80,w=200")
+	f("/shop/card/photo.jpg", "", "f=jpeg,w=600")
+	// Stills and pages.
+	f("/shop/anim=0/film.gif", "", "anim=0,f=jpeg")
+	f("/shop/page=12/film.gif", "", "anim=0,f=jpeg,pg=12")
+	f("/shop/page=3/scan.tiff", "", "f=jpeg,pg=3")
+	f("/shop/page=1,anim=0/photo.jpg", "", "f=jpeg")
+	// AVIF within its budget, WebP within its sides.
+	f("/shop/w=1000,h=1000,fit=cover/photo.jpg", chrome, "f=avif,fit=cover,h=1000,w=1000")
+	f("/shop/w=1001,h=1000,fit=cover/photo.jpg", chrome, "f=webp,fit=cover,h=1000,w=1001")
+	f("/shop/w=4000,f=avif/photo.jpg", "", "f=avif")
+	f("/shop/f=auto/strip.png", chrome, "f=jpeg")
+	f("/shop/w=8192/strip.png", chrome, "f=avif,w=8192")
+	f("/shop/f=auto/strip.png", "image/webp", "f=jpeg")
+}
+
+func TestResolveRecord(t *testing.T) {
+	x := newReader(t)
+	res := x.must("/shop/w=400/photo.jpg", chrome)
+	a := x.s.assets["id-photo.jpg"]
+	if res.Product.Name != "shop" || res.Link.Name != "photo.jpg" || res.Asset != a || res.Version != &a.Versions[2] || res.Revision != 42 {
+		t.Errorf("%+v", res)
+	}
+	if res.Key.Original != a.Versions[2].Digest || res.Key.Generation != 7 || !res.Negotiated || res.Pinned {
+		t.Errorf("%+v", res)
+	}
+	if got := res.LastModified(); !got.Equal(created.Truncate(time.Second)) || got.Location() != time.UTC {
+		t.Errorf("last modified %v", got)
+	}
+	original := x.must("/shop/original/photo.jpg", chrome)
+	if !original.Key.IsOriginal() || original.Key.Generation != 0 || original.Negotiated {
+		t.Errorf("%+v", original)
+	}
+	if x.must("/shop/w=400,f=webp/photo.jpg", chrome).Negotiated {
+		t.Error("an explicit format is negotiated")
+	}
+}
+
+func TestResolveVersion(t *testing.T) {
+	x := newReader(t)
+	f := func(target string, version int, pinned bool) {
+		t.Helper()
+		res := x.must(target, "")
+		if res.Version.Number != version || res.Pinned != pinned || res.Key.Original != res.Version.Digest {
+			t.Errorf("%s: version %d, pinned %v", target, res.Version.Number, res.Pinned)
+		}
+	}
+	f("/shop/original/photo.jpg", 3, false)
+	f("/shop/original,v=1/photo.jpg", 1, true)
+	f("/shop/w=3,v=2/photo.jpg", 2, true)
+	f("/shop/v=3/photo.jpg", 3, true)
+	f("/shop/info,v=2/photo.jpg", 2, false)  // what it says of presets changes
+	f("/shop/thumb,v=2/photo.jpg", 2, false) // the preset can be redefined
+	f("/shop/original/pinned.jpg", 2, false) // the link can be moved
+	f("/shop/original,v=2/pinned.jpg", 2, true)
+	x.s.assets["id-photo.jpg"].Current = 1 // a roll back
+	f("/shop/original/photo.jpg", 1, false)
+}
+
+func TestResolveFaults(t *testing.T) {
+	x := newReader(t)
+	f := func(target string, kind error, part string, words ...string) {
+		t.Helper()
+		res, err := x.resolve(target, chrome)
+		wantFault(t, target, err, kind, part, words...)
+		if res.Key != (asset.Key{}) && !res.Key.IsOriginal() {
+			t.Errorf("%s: a rendition's key beside the fault", target)
+		}
+	}
+	f("/nope/original/photo.jpg", asset.ErrNotFound, "product", `"nope"`)
+	f("/shop/original/nope.jpg", asset.ErrNotFound, "name", `"nope.jpg"`, `"shop"`)
+	f("/bare/original/logo.png", asset.ErrNotFound, "name")
+	f("/shop/original/gone.jpg", asset.ErrGone, "name", "2026-03-04")
+	f("/shop/original/soon.jpg", asset.ErrNotFound, "name", "not published")
+	f("/shop/original,v=4/photo.jpg", asset.ErrNotFound, "version", "no version 4", "1–3")
+	f("/shop/original,v=2/logo.png", asset.ErrNotFound, "version", "allowed: 1")
+	f("/shop/original,v=3/pinned.jpg", asset.ErrNotFound, "version", "allowed: 2")
+	x.s.add("void.jpg")
+	f("/shop/original/void.jpg", asset.ErrNotFound, "version", "allowed: none")
+	f("/shop/original/photo.jpg?min_revision=43", asset.ErrUnavailable, "min_revision", "43", "42")
+	if _, err := x.resolve("/shop/original/photo.jpg?min_revision=42", ""); err != nil {
+		t.Error(err)
+	}
+	f("/shop/small/photo.jpg", asset.ErrInvalid, "options", `no preset "small"`, "broken, card, deep, thumb, wide")
+	f("/bare/small/photo.jpg", asset.ErrInvalid, "options", "no presets")
+	f("/shop/broken/photo.jpg", asset.ErrInvalid, "width", "preset broken", "1–8192")
+	f("/shop/wide,dpr=4/photo.jpg", asset.ErrInvalid, "dpr", "width 4000 times dpr 4")
+}
+
+func TestResolvePictureFaults(t *testing.T) {
+	x := newReader(t)
+	f := func(target string, kind error, part string, words ...string) {
+		t.Helper()
+		_, err := x.resolve(target, chrome)
+		wantFault(t, target, err, kind, part, words...)
+	}
+	f("/shop/w=3/paper.pdf", asset.ErrMediaType, "options", "application/pdf", "/shop/original/")
+	f("/shop/thumb/paper.pdf", asset.ErrMediaType, "options")
+	f("/shop/page=4/scan.tiff", asset.ErrInvalid, "page", "1–3")
+	f("/shop/page=2/photo.jpg", asset.ErrInvalid, "page", "no page 2", "1–1")
+	f("/shop/f=auto/huge.tiff", asset.ErrInvalid, "width", "10000 × 9000", "50000000")
+	f("/shop/w=8192,h=8192,fit=cover/photo.jpg", asset.ErrInvalid, "width")
+	f("/shop/f=webp/strip.png", asset.ErrInvalid, "format", "webp cannot hold 20000 × 40", "16383")
+	f("/shop/f=avif/strip.png", asset.ErrInvalid, "format", "16384")
+	x.must("/shop/w=7000/huge.tiff", "")
+}
+
+// What is known and not rendered is named, all of it at once, and never left out in silence.
+func TestResolveNotImplemented(t *testing.T) {
+	x := newReader(t)
+	f := func(options, name, part string, words ...string) {
+		t.Helper()
+		_, err := x.resolve("/shop/"+options+"/"+name, chrome)
+		wantFault(t, options, err, asset.ErrNotImplemented, part, words...)
+	}
+	for options, part := range map[string]string{
+		"ar=1:1": "aspect", "g=auto": "gravity", "g=attention": "gravity", "g=entropy": "gravity", "g=face": "gravity",
+		"rect=0:0:1:1": "rect", "trim=1": "trim", "q=auto": "quality", "mb=9": "max-bytes", "f=jxl": "format", "f=gif": "format",
+		"f=tiff": "format", "pad=1": "pad", "radius=max": "radius", "blur=1": "blur", "sharpen=1": "sharpen", "pixelate=1": "pixelate",
+		"brightness=2": "brightness", "contrast=2": "contrast", "saturation=2": "saturation", "gamma=2": "gamma", "wm=logo.png": "watermark",
+		"text=a": "text", "metadata=keep": "metadata", "metadata=copyright": "metadata", "w=1;w=2": "chained groups (;)", "deep": "chained groups (;)",
+	} {
+		f(options, "photo.jpg", part, "leave it out")
+	}
+	f("blur=1,w=3,q=auto,wm=a,wm-x=3;w=3", "photo.jpg", "blur, quality, watermark, wm-x, chained groups (;)")
+	f("w=3", "film.gif", "animated", "add animated=0 for a still, or ask for /original/")
+	f("w=3,blur=3", "film.gif", "blur, animated", "animated=0")
+	// Everything else is rendered.
+	x.must("/shop/w=3,h=4,dpr=2,fit=crop,g=southwest,q=3,f=webp,bg=red,rotate=90,flip=hv,page=1,anim=0,metadata=none/film.gif", "")
+	x.must("/shop/w=3,h=4,fit=cover,g=0.3x0.7/photo.jpg", "")
+}
+
+// On an error the front door still needs the product: whose origins may read the answer.
+func TestResolveErrorKeepsTheProduct(t *testing.T) {
+	x := newReader(t)
+	if res, err := x.resolve("/shop/original/nope", ""); err == nil || res.Product == nil {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if res, err := x.resolve("/nope/original/nope", ""); err == nil || res.Product != nil {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+// Spellings of the same pixels have one key; what differs in pixels or in generation has another.
+func TestOneKeyForOneMeaning(t *testing.T) {
+	x := newReader(t)
+	const base = "/shop/w=800,h=600,fit=cover,f=webp/photo.jpg"
+	key := x.must(base, "").Key
+	for _, target := range []string{
+		"/shop/f=webp,fit=cover,h=600,w=800/photo.jpg",
+		"/shop/width=400,height=300,dpr=2,fit=crop,format=webp/photo.jpg",
+		"/shop/w=800,f=webp,g=north,bg=red,anim=0,page=1,v=3/photo.jpg",
+		"/shop/f=auto,w=800/photo.jpg?x=y&dl=a.jpg",
+	} {
+		if got := x.must(target, "image/webp").Key; got != key {
+			t.Errorf("%s has the key %s, not %s", target, got, key)
+		}
+	}
+	for _, target := range []string{
+		"/shop/w=801,f=webp/photo.jpg", "/shop/w=800,f=avif/photo.jpg", "/shop/w=800,f=webp,q=50/photo.jpg",
+		"/shop/w=800,f=webp,flip=h/photo.jpg", "/shop/w=800,f=webp,v=2/photo.jpg",
+	} {
+		if got := x.must(target, "").Key; got == key {
+			t.Errorf("%s has the key %s too", target, got)
+		}
+	}
+	x.s.assets["id-photo.jpg"].Generation++
+	if got := x.must(base, "").Key; got == key {
+		t.Error("a purge left the key")
+	}
+}
+
+func TestETag(t *testing.T) {
+	x := newReader(t)
+	original := x.must("/shop/original/photo.jpg", "")
+	if got, want := original.ETag(), `"`+original.Version.Digest.String()[:32]+`"`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	small := x.must("/shop/w=400,f=webp/photo.jpg", "")
+	if got := small.ETag(); len(got) != 20 || !strings.HasSuffix(got, `-3"`) || got != x.must("/shop/f=webp,w=400/photo.jpg", "").ETag() {
+		t.Errorf("%s", got)
+	}
+	if small.ETag() == x.must("/shop/w=401,f=webp/photo.jpg", "").ETag() {
+		t.Error("two renditions have one ETag")
+	}
+	older := small
+	older.epoch = 2
+	if older.ETag() == small.ETag() {
+		t.Error("two epochs have one ETag")
+	}
+}
+
+func TestInfo(t *testing.T) {
+	x := newReader(t)
+	x.s.assets["id-photo.jpg"].Versions[2].Picture.ThumbHash = "3OcRJYB4d3h"
+	x.s.assets["id-photo.jpg"].Versions[2].Picture.Dominant = "#aabbcc"
+	f := func(target string, want string) {
+		t.Helper()
+		res := x.must(target, "")
+		text, err := Info(res)
+		if got := strings.Replace(string(text), res.Version.Digest.String(), "DIGEST", 1); err != nil || got != want {
+			t.Errorf("%s: %s (%v), want %s", target, got, err, want)
+		}
+		if !json.Valid(text) {
+			t.Errorf("%s is no JSON", text)
+		}
+	}
+	f("/shop/info/photo.jpg", `{"id":"id-photo.jpg","version":3,"digest":"DIGEST","size":1234,"type":"image/jpeg","width":4000,"height":3000,"pages":1,"orientation":6,"thumbhash":"3OcRJYB4d3h","dominant":"#aabbcc","presets":["broken","card","deep","thumb","wide"]}`)
+	f("/shop/info,v=1/paper.pdf", `{"id":"id-paper.pdf","version":1,"digest":"DIGEST","size":1234,"type":"application/pdf","presets":["broken","card","deep","thumb","wide"]}`)
+	x.s.products["shop"].Presets = nil
+	f("/shop/info/scan.tiff", `{"id":"id-scan.tiff","version":1,"digest":"DIGEST","size":1234,"type":"image/jpeg","width":400,"height":300,"pages":3,"orientation":1,"presets":[]}`)
+}
+
+func TestConfig(t *testing.T) {
+	f := func(change func(*Config), key string) {
+		t.Helper()
+		cfg := DefaultConfig()
+		change(&cfg)
+		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), key) || !strings.Contains(err.Error(), "allowed") {
+			t.Errorf("%+v: %v", cfg, err)
+		}
+		if _, err := New(cfg, func() View { return newSnapshot() }); err == nil {
+			t.Errorf("%+v is taken", cfg)
+		}
+	}
+	f(func(c *Config) { c.AVIFMaxPixels = -1 }, "avif_max_pixels")
+	f(func(c *Config) { c.MaxOutputPixels = 0 }, "max_output_pixels")
+	if err := DefaultConfig().Validate(); err != nil {
+		t.Error(err)
+	}
+	if _, err := New(DefaultConfig(), nil); err == nil {
+		t.Error("a resolver without a view")
+	}
+}
+
+// A request is answered from one snapshot, even when another comes in the middle of it.
+func TestResolveTakesOneView(t *testing.T) {
+	s, taken := newSnapshot(), 0
+	r, err := New(DefaultConfig(), func() View { taken++; return s })
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, err := Parse("/shop/thumb,q=3/photo.jpg", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Resolve(target, chrome); err != nil || taken != 1 {
+		t.Errorf("%d views, %v", taken, err)
+	}
+	if _, err := r.Resolve(Target{Product: "nope"}, ""); !errors.Is(err, asset.ErrNotFound) || taken != 2 {
+		t.Errorf("%d views, %v", taken, err)
+	}
+}
