@@ -14,12 +14,11 @@ const module = "github.com/assetmatrix/assetmatrix"
 var floors = map[string]int{
 	"asset": 1, "asset/assettest": 1,
 	"resolve": 2, "cache": 2, "transform": 2, "origin": 2, "catalog": 2,
+	"control/client": 2, // what the API says, for the server and for the programs that speak to it
 	"proxy": 3, "control": 3, "ingest": 3,
 	".":            4,
 	"bench":        5,
 	"bench/corpus": 5,
-	// The client is a room of the floor of the programs that use it, though it lies beside the API it speaks.
-	"control/client":  5,
 	"cmd/assetmatrix": 6, "cmd/demo": 6,
 }
 

@@ -1,9 +1,11 @@
 package assetmatrix
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
+
+	"github.com/assetmatrix/assetmatrix/asset"
 )
 
 // Logger returns the logger that c describes, writing to w.
@@ -22,7 +24,7 @@ func (c LogConfig) Logger(w io.Writer) (*slog.Logger, error) {
 func (c LogConfig) level() (slog.Level, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		return 0, fmt.Errorf("level: is %q; allowed: debug, info, warn, error", c.Level)
+		return 0, asset.BadKey("level", strconv.Quote(c.Level), "debug, info, warn, error")
 	}
 	return level, nil
 }

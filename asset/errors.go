@@ -1,6 +1,9 @@
 package asset
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Sentinels. Lower floors wrap them with their verb and key; one table in package proxy and one in package control
 // map them to a status, a problem type and a cache lifetime. Compare with [errors.Is].
@@ -58,3 +61,9 @@ func (f *Fault) Error() string {
 
 // Unwrap returns the sentinel.
 func (f *Fault) Unwrap() error { return f.Kind }
+
+// BadKey returns the [Fault] of kind [ErrInvalid] for a key of the configuration: "listen: is nonsense; allowed: …".
+// Whoever holds the room's configuration puts the way to it in front.
+func BadKey(key string, given any, allowed string) error {
+	return &Fault{Kind: ErrInvalid, Part: key, Detail: fmt.Sprintf("%s: is %v", key, given), Allowed: allowed}
+}

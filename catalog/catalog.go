@@ -23,7 +23,6 @@ package catalog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -46,10 +45,10 @@ func DefaultConfig() Config { return Config{CommitTimeout: 10 * time.Second} }
 // Validate returns what is wrong with c, naming the key.
 func (c Config) Validate() error {
 	if c.Dir == "" {
-		return errors.New("dir: is empty; allowed: a directory")
+		return asset.BadKey("dir", "empty", "a directory")
 	}
 	if c.CommitTimeout < time.Second {
-		return fmt.Errorf("commit_timeout: is %s; allowed: 1s or more", c.CommitTimeout)
+		return asset.BadKey("commit_timeout", c.CommitTimeout, "1s or more")
 	}
 	return nil
 }

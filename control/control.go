@@ -24,6 +24,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -63,7 +64,7 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil || !isLoopback(host) {
-		return fmt.Errorf("%w: listen: %q given; allowed: %s", asset.ErrInvalid, c.Listen, allowedListen)
+		return asset.BadKey("listen", strconv.Quote(c.Listen), allowedListen)
 	}
 	for _, d := range []struct {
 		key   string
@@ -75,7 +76,7 @@ func (c Config) Validate() error {
 		{"check_timeout", c.CheckTimeout},
 	} {
 		if d.value < time.Millisecond {
-			return fmt.Errorf("%w: %s: %s given; allowed: at least 1ms", asset.ErrInvalid, d.key, d.value)
+			return asset.BadKey(d.key, d.value, "at least 1ms")
 		}
 	}
 	return nil

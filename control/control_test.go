@@ -198,7 +198,7 @@ func TestConfigRefusals(t *testing.T) {
 	for _, listen := range []string{"", ":9090", "0.0.0.0:9090", "192.168.1.1:9090", "[::]:9090", "example.com:9090", "localhost", "127.0.0.1"} {
 		c := DefaultConfig()
 		c.Listen = listen
-		if err := c.Validate(); !errors.Is(err, asset.ErrInvalid) || !strings.Contains(err.Error(), "listen: "+fmt.Sprintf("%q", listen)) || !strings.Contains(err.Error(), "127.0.0.1:9090") {
+		if err := c.Validate(); !errors.Is(err, asset.ErrInvalid) || !strings.Contains(err.Error(), fmt.Sprintf("listen: is %q", listen)) || !strings.Contains(err.Error(), "127.0.0.1:9090") {
 			t.Errorf("%q: %v", listen, err)
 		}
 	}

@@ -38,10 +38,10 @@ func DefaultConfig() Config { return Config{MaxBytes: 512 << 20} }
 // Validate returns what is wrong with c, naming the key.
 func (c Config) Validate() error {
 	if c.SpoolDir == "" {
-		return errors.New("spool_dir: is empty; allowed: a directory")
+		return asset.BadKey("spool_dir", "empty", "a directory")
 	}
 	if c.MaxBytes < 1 {
-		return fmt.Errorf("max_bytes: is %d; allowed: 1 or more", c.MaxBytes)
+		return asset.BadKey("max_bytes", c.MaxBytes, "1 or more")
 	}
 	return nil
 }
@@ -168,8 +168,8 @@ type job struct {
 
 // admit refuses what can be refused before the body is read.
 func (j *job) admit(context.Context) error {
-	if !asset.ValidName(j.Name) {
-		return errName()
+	if err := asset.CheckName(j.Name); err != nil {
+		return err
 	}
 	if _, err := j.target(j.matrix.View()); err != nil {
 		return err
@@ -205,7 +205,7 @@ func (j *job) verify(ctx context.Context) error {
 	}
 	mediaType, pic, err := j.probe(ctx, f, j.spool.Size)
 	if err != nil {
-		return fmt.Errorf("probe: %w", err)
+		return err
 	}
 	if mediaType, err = settleType(f, j.spool.Size, mediaType, j.Upload); err != nil {
 		return err

@@ -113,7 +113,7 @@ func sniff(file io.ReaderAt, size int64, probed string) (finding, error) {
 	if err != nil {
 		return finding{}, fmt.Errorf("sniff: %w: %w", asset.ErrUnavailable, err)
 	}
-	if probed != "" { // the probe has decoded it, nobody knows better
+	if probed != "" { // nobody knows pictures better than the probe
 		if known := mimetype.Lookup(probed); known != nil {
 			kind = known
 		}

@@ -110,13 +110,6 @@ func (j *job) preconditions(a *asset.Asset) error {
 	return nil
 }
 
-func errName() error {
-	return &asset.Fault{
-		Kind: asset.ErrInvalid, Part: "name", Detail: "the name cannot be used",
-		Allowed: fmt.Sprintf(`1 to %d bytes of UTF-8 in segments parted by "/", none of them empty, "." or "..", without control characters, "\\" and "%%xx"`, asset.MaxNameBytes),
-	}
-}
-
 func fault(kind error, part, format string, args ...any) error {
 	return &asset.Fault{Kind: kind, Part: part, Detail: fmt.Sprintf(format, args...)}
 }

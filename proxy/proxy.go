@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -72,7 +73,7 @@ func DefaultConfig() Config {
 // Validate reports the first value that cannot be used: by its key, what was given, and what is allowed.
 func (c Config) Validate() error {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("%w: listen: %q given; allowed: host:port or :port", asset.ErrInvalid, c.Listen)
+		return asset.BadKey("listen", strconv.Quote(c.Listen), "host:port or :port")
 	}
 	for _, n := range []struct {
 		key             string
@@ -83,7 +84,7 @@ func (c Config) Validate() error {
 		{"max_connections", c.MaxConnections, 1, 1 << 20},
 	} {
 		if n.value < n.min || n.value > n.max {
-			return fmt.Errorf("%w: %s: %d given; allowed: %d–%d", asset.ErrInvalid, n.key, n.value, n.min, n.max)
+			return asset.BadKey(n.key, n.value, fmt.Sprintf("%d–%d", n.min, n.max))
 		}
 	}
 	return c.validateTimes()
@@ -102,7 +103,7 @@ func (c Config) validateTimes() error {
 		{"stale_if_error", c.StaleIfError, 0},
 	} {
 		if d.value < d.min {
-			return fmt.Errorf("%w: %s: %s given; allowed: at least %s", asset.ErrInvalid, d.key, d.value, d.min)
+			return asset.BadKey(d.key, d.value, fmt.Sprintf("at least %s", d.min))
 		}
 	}
 	return nil

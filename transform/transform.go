@@ -14,7 +14,6 @@
 package transform
 
 import (
-	"fmt"
 	"runtime"
 	"time"
 
@@ -66,10 +65,10 @@ func DefaultConfig() Config {
 // Validate returns an error wrapping [asset.ErrInvalid] that names the first key whose value cannot be used.
 func (c Config) Validate() error {
 	if len(c.Command) == 0 {
-		return fmt.Errorf("%w: transform command is empty, allowed: the argv of a worker", asset.ErrInvalid)
+		return asset.BadKey("command", "empty", "the argv of a worker")
 	}
 	if c.Workers < 0 || c.Workers > 1024 {
-		return fmt.Errorf("%w: workers is %d, allowed: 0 (one per core) to 1024", asset.ErrInvalid, c.Workers)
+		return asset.BadKey("workers", c.Workers, "0 (one for each core) to 1024")
 	}
 	for _, f := range []struct {
 		key  string
@@ -85,7 +84,7 @@ func (c Config) Validate() error {
 		{"max_worker_bytes", c.MaxWorkerBytes},
 	} {
 		if f.have <= 0 {
-			return fmt.Errorf("%w: %s is %d, allowed: more than 0", asset.ErrInvalid, f.key, f.have)
+			return asset.BadKey(f.key, f.have, "more than 0")
 		}
 	}
 	return nil

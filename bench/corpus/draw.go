@@ -4,6 +4,8 @@ import (
 	"image"
 	"image/color"
 	"math"
+	"runtime"
+	"sync"
 	"time"
 )
 
@@ -15,7 +17,19 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 func Landscape(seed uint64, width, height int) *image.RGBA {
 	s := newScene(seed)
 	img := image.NewRGBA(image.Rect(0, 0, width, height))
-	for x := range width {
+	var bands sync.WaitGroup
+	cores := runtime.GOMAXPROCS(0)
+	for i := range cores {
+		bands.Go(func() { s.draw(img, width*i/cores, width*(i+1)/cores) })
+	}
+	bands.Wait()
+	return img
+}
+
+// draw draws the columns from x0 to before x1.
+func (s scene) draw(img *image.RGBA, x0, x1 int) {
+	height := img.Rect.Dy()
+	for x := x0; x < x1; x++ {
 		u := float64(x) / float64(height) // one unit is the picture's height, at any aspect
 		ridges := s.ridgeline(u)
 		for y := range height {
@@ -24,7 +38,6 @@ func Landscape(seed uint64, width, height int) *image.RGBA {
 			img.SetRGBA(x, y, c.add(grain).rgba())
 		}
 	}
-	return img
 }
 
 const ridgeCount = 6

@@ -98,9 +98,9 @@ type sample struct {
 
 var samples = []sample{
 	{"landscapes/dawn.jpg", landscape(4, 4000, 3000)}, // 12 megapixels, like a phone's
-	{"landscapes/noon.jpg", landscape(1, 2400, 1600)},
-	{"landscapes/dusk.jpg", landscape(2, 2400, 1600)},
-	{"landscapes/mist.jpg", landscape(3, 1600, 2400)},
+	{"landscapes/noon.jpg", landscape(1, 1800, 1200)},
+	{"landscapes/dusk.jpg", landscape(2, 1800, 1200)},
+	{"landscapes/mist.jpg", landscape(3, 1200, 1800)},
 	{"logo.png", func() ([]byte, error) { return corpus.PNG(corpus.Badge(512)) }},
 	{"files/brochure.pdf", func() ([]byte, error) { return corpus.Brochure(3) }},
 }
@@ -134,8 +134,8 @@ assetmatrix is up. Open:
   %[1]s/demo/w=1200,h=600,fit=cover/landscapes/dawn.jpg   a 12-megapixel picture, cut to 1200 × 600, in the format your browser likes
   %[1]s/demo/thumb/landscapes/dusk.jpg                    by a preset of the product
   %[1]s/demo-app/thumb/hero.jpg                           the same asset in another product, under its own name and preset
-  %[1]s/demo/w=600,h=600,fit=pad,bg=navy/logo.png         transparency, padded on a colour
-  %[1]s/demo/w=800,page=2/files/brochure.pdf              a page of a PDF as a picture
+  %[1]s/demo/w=600,h=400,fit=pad,bg=navy,f=jpeg/logo.png  transparency laid on a colour, and padded with it
+  %[1]s/demo/w=1000,fit=contain,page=2/files/brochure.pdf a page of a PDF as a picture
   %[1]s/demo/original/files/brochure.pdf                  the file itself
   %[1]s/demo/info/landscapes/dawn.jpg                     what is known about it
 

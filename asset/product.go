@@ -1,0 +1,78 @@
+package asset
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// maxLifetime is the longest cache lifetime, in seconds: a year, as RFC 2616 §14.21 had it and caches still take it.
+const maxLifetime = 31_536_000
+
+// Validate returns a [Fault] of kind [ErrInvalid] that names by a JSON pointer what cannot be used.
+func (p *Product) Validate() error {
+	if !ValidProductName(p.Name) {
+		return invalidPart("/name", fmt.Sprintf("the name %q cannot be used", p.Name), "1–63 of a-z, 0-9 and -, not beginning with -")
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.Presets)) {
+		if err := validatePreset(name, p.Presets[name]); err != nil {
+			return err
+		}
+	}
+	for i, origin := range p.Origins {
+		if !isOrigin(origin) {
+			return invalidPart(fmt.Sprintf("/origins/%d", i), fmt.Sprintf("%q is no origin", origin), "scheme://host or scheme://host:port in lower case, or *")
+		}
+	}
+	return p.Lifetimes.validate()
+}
+
+func validatePreset(name, options string) error {
+	part := "/presets/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name) // RFC 6901 §3
+	if !ValidPresetName(name) {
+		return invalidPart(part, fmt.Sprintf("the preset's name %q cannot be used", name),
+			"1–63 of a-z, 0-9 and -, not beginning with -, and neither original, info nor an option's name")
+	}
+	if _, err := ParseVariant(options); err != nil {
+		return &Fault{Kind: ErrInvalid, Part: part, Detail: fmt.Sprintf("the preset %q cannot be used: %v", name, err)}
+	}
+	return nil
+}
+
+// ValidPresetName reports whether a product may call a preset so: like a product, and not by a word that means
+// something else in a URL (original, info, an option's name).
+func ValidPresetName(name string) bool {
+	return ValidProductName(name) && name != "original" && name != "info" && !IsOption(name)
+}
+
+// isOrigin reports whether s is what a browser sends as Origin (RFC 6454 §6.2), or "*".
+func isOrigin(s string) bool {
+	if s == "*" {
+		return true
+	}
+	u, err := url.Parse(s)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && s == u.Scheme+"://"+u.Host && s == strings.ToLower(s)
+}
+
+func (l Lifetimes) validate() error {
+	for _, f := range []struct {
+		key     string
+		seconds int
+	}{
+		{"max_age", l.MaxAge},
+		{"s_maxage", l.SharedMaxAge},
+		{"stale_while_revalidate", l.StaleWhileRevalidate},
+		{"stale_if_error", l.StaleIfError},
+	} {
+		if f.seconds < 0 || f.seconds > maxLifetime {
+			return invalidPart("/lifetimes/"+f.key, fmt.Sprintf("%d seconds", f.seconds), fmt.Sprintf("0–%d seconds", maxLifetime))
+		}
+	}
+	return nil
+}
+
+func invalidPart(part, detail, allowed string) error {
+	return &Fault{Kind: ErrInvalid, Part: part, Detail: detail, Allowed: allowed}
+}

@@ -1,0 +1,271 @@
+// Package assetmatrix puts the rooms together: it is the only place where they are wired to one another, to the
+// metrics and to the log.
+//
+// Its one invariant: what is opened is closed, in the opposite order, and after nothing uses it any more.
+//
+//	cfg, err := assetmatrix.LoadConfig("config.yaml", os.Environ())
+//	if err != nil { … }
+//	system, err := assetmatrix.New(ctx, cfg, "v1", logger)
+//	if err != nil { … }
+//	err = system.Run(ctx) // until ctx ends, then drained and closed
+package assetmatrix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/cache"
+	"github.com/assetmatrix/assetmatrix/catalog"
+	"github.com/assetmatrix/assetmatrix/control"
+	"github.com/assetmatrix/assetmatrix/ingest"
+	"github.com/assetmatrix/assetmatrix/origin"
+	"github.com/assetmatrix/assetmatrix/proxy"
+	"github.com/assetmatrix/assetmatrix/resolve"
+	"github.com/assetmatrix/assetmatrix/transform"
+)
+
+// WorkerCommand is the one argument with which the program's main function must call [transform.Work] and nothing else.
+const WorkerCommand = "render-worker"
+
+// A System is everything in one process. Make it with [New].
+type System struct {
+	cfg      Config
+	log      *slog.Logger
+	metrics  *metrics
+	draining atomic.Bool
+
+	catalog   *catalog.Catalog
+	providers *origin.Providers
+	pool      *transform.Pool
+	front     *cache.Tier
+	memory    *cache.Memory
+	disk      *cache.Disk
+	ingester  *ingest.Ingester
+	delivery  *proxy.Server
+	control   *control.Server
+
+	deliveryListener, controlListener net.Listener
+
+	closers []closer // in the order of opening
+}
+
+// A closer ends something that was opened; ctx bounds how long it may wait.
+type closer struct {
+	name  string
+	close func(ctx context.Context) error
+}
+
+// New opens everything and binds both listeners, but answers nobody yet. On an error all that was opened is closed.
+// ctx bounds the opening.
+func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*System, error) {
+	cfg = cfg.placed()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	s := &System{cfg: cfg, log: log, metrics: newMetrics(prometheus.NewRegistry())}
+	for _, open := range []func(context.Context) error{
+		s.openData,
+		s.openCatalog,
+		s.openProviders,
+		s.openCaches,
+		s.openIngest,
+		s.openDelivery,
+		func(context.Context) error { return s.openControl(version) },
+		s.createProducts,
+	} {
+		if err := open(ctx); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
+	s.metrics.gauge(s)
+	return s, nil
+}
+
+func (s *System) onClose(name string, f func(ctx context.Context) error) {
+	s.closers = append(s.closers, closer{name, f})
+}
+
+func (s *System) openData(context.Context) error {
+	if err := os.MkdirAll(s.cfg.DataDir, 0o750); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	return nil
+}
+
+func (s *System) openCatalog(ctx context.Context) (err error) {
+	if s.catalog, err = catalog.Open(ctx, s.cfg.Catalog, s.catalogEvents()); err != nil {
+		return err
+	}
+	s.onClose("catalog", func(context.Context) error { return s.catalog.Close() })
+	return nil
+}
+
+func (s *System) openProviders(ctx context.Context) (err error) {
+	if s.providers, err = origin.Open(ctx, s.cfg.Providers, s.originEvents()); err != nil {
+		return err
+	}
+	s.onClose("providers", func(context.Context) error { return s.providers.Close() })
+	return nil
+}
+
+// openCaches builds the read path: memory → disk → maker, where the maker of a rendition asks the disk tier for its
+// original, whose maker is a provider.
+func (s *System) openCaches(context.Context) (err error) {
+	if s.memory, err = cache.NewMemory(s.cfg.Cache.Memory); err != nil {
+		return err
+	}
+	s.onClose("memory cache", func(context.Context) error { return s.memory.Close() })
+	if s.disk, err = cache.NewDisk(s.cfg.Cache.Disk, s.cacheEvents()); err != nil {
+		return err
+	}
+	s.onClose("disk cache", func(context.Context) error { return s.disk.Close() })
+	back := cache.NewTier(asset.DiskTier, s.disk, asset.LoaderFunc(s.make), s.cacheEvents())
+	if s.pool, err = transform.NewPool(s.cfg.Render, back, s.transformEvents()); err != nil {
+		return err
+	}
+	s.onClose("render workers", func(context.Context) error { return s.pool.Close() })
+	s.onClose("disk tier", back.Close)
+	s.front = cache.NewTier(asset.MemoryTier, s.memory, back, s.cacheEvents())
+	s.onClose("memory tier", s.front.Close)
+	return nil
+}
+
+// make gets what no cache has.
+func (s *System) make(ctx context.Context, k asset.Key) (*asset.Object, error) {
+	if k.IsOriginal() {
+		return s.providers.Load(ctx, k)
+	}
+	return s.pool.Load(ctx, k)
+}
+
+func (s *System) openIngest(context.Context) (err error) {
+	s.ingester, err = ingest.New(s.cfg.Ingest, s.catalog, s.providers, s.pool.Probe)
+	return err
+}
+
+func (s *System) openDelivery(context.Context) (err error) {
+	s.cfg.Resolve.Epoch = transform.Epoch
+	resolver, err := resolve.New(s.cfg.Resolve, func() resolve.View { return s.catalog.View() })
+	if err != nil {
+		return err
+	}
+	if s.delivery, err = proxy.New(s.cfg.Delivery, resolver, s.front, s.proxyEvents(), s.accessLog()); err != nil {
+		return err
+	}
+	s.deliveryListener, err = s.listen("delivery.listen", s.cfg.Delivery.Listen)
+	return err
+}
+
+func (s *System) openControl(version string) (err error) {
+	s.control, err = control.New(s.cfg.Control, control.Deps{
+		Matrix:   s.catalog,
+		Ingester: s.ingester,
+		Metrics:  s.metrics.registry,
+		Checks: []control.Check{
+			{Name: "serving", Ready: s.serving},
+			{Name: "catalog", Ready: func(context.Context) error { return s.catalog.Healthy() }},
+			{Name: "providers", Ready: func(context.Context) error { return s.providers.Health() }},
+		},
+		Version: version,
+		Events:  s.controlEvents(),
+	})
+	if err != nil {
+		return err
+	}
+	s.controlListener, err = s.listen("control.listen", s.cfg.Control.Listen)
+	return err
+}
+
+func (s *System) listen(key, address string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	s.onClose(key, func(context.Context) error {
+		if err := ln.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return ln, nil
+}
+
+// serving fails while the system is being drained, so that a load balancer looks elsewhere.
+func (s *System) serving(context.Context) error {
+	if s.draining.Load() {
+		return &asset.Fault{Kind: asset.ErrUnavailable, Detail: "the server is being stopped"}
+	}
+	return nil
+}
+
+// createProducts makes the configured products that are missing.
+func (s *System) createProducts(ctx context.Context) error {
+	_, err := s.catalog.Update(ctx, func(v *catalog.View) (missing []catalog.Mutation, _ error) {
+		for _, p := range s.cfg.Products {
+			if _, there := v.Product(p.Name); !there {
+				p.Created = time.Now().UTC()
+				missing = append(missing, catalog.Mutation{PutProduct: &p})
+			}
+		}
+		return missing, nil
+	})
+	if err != nil {
+		return fmt.Errorf("products: %w", err)
+	}
+	return nil
+}
+
+// DeliveryAddr and ControlAddr are the addresses that were bound.
+func (s *System) DeliveryAddr() net.Addr { return s.deliveryListener.Addr() }
+
+// ControlAddr is the address of the management API.
+func (s *System) ControlAddr() net.Addr { return s.controlListener.Addr() }
+
+// Run answers until ctx ends; then it lets the answers under way end, at most for DrainTimeout, and closes everything.
+// It may be called once. It returns nil after an orderly stop.
+func (s *System) Run(ctx context.Context) error {
+	failed := make(chan error, 2)
+	go func() { failed <- s.delivery.Serve(s.deliveryListener) }()
+	go func() { failed <- s.control.Serve(s.controlListener) }()
+	s.log.Info("serving", "delivery", s.DeliveryAddr().String(), "control", s.ControlAddr().String(), "revision", s.catalog.View().Revision())
+	var err error
+	select {
+	case <-ctx.Done():
+		s.log.Info("draining", "timeout", s.cfg.DrainTimeout)
+	case err = <-failed:
+	}
+	err = errors.Join(err, s.drain(), s.close())
+	s.log.Info("stopped")
+	return err
+}
+
+// drain ends both servers. The management API goes last: until then it says that the server is being stopped.
+func (s *System) drain() error {
+	s.draining.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
+	defer cancel()
+	return errors.Join(s.delivery.Shutdown(ctx), s.control.Shutdown(ctx))
+}
+
+// close closes what was opened, the last first.
+func (s *System) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
+	defer cancel()
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		if err := s.closers[i].close(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("close %s: %w", s.closers[i].name, err))
+		}
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/assetmatrix/assetmatrix/control/client"
+)
+
+func productsCommand() *cobra.Command {
+	var r remote
+	cmd := &cobra.Command{
+		Use:   "products",
+		Short: "List the products",
+		Args:  exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return listProducts(cmd.Context(), cmd.OutOrStdout(), r)
+		},
+	}
+	r.flags(cmd)
+	cmd.AddCommand(productsPutCommand())
+	return cmd
+}
+
+func listProducts(ctx context.Context, out io.Writer, r remote) error {
+	c, err := r.client()
+	if err != nil {
+		return err
+	}
+	all, err := c.Products(ctx)
+	if err != nil {
+		return err
+	}
+	if r.json {
+		return printJSON(out, all)
+	}
+	var rows [][]string
+	for _, p := range all.Products {
+		rows = append(rows, []string{p.Name, strings.Join(slices.Sorted(maps.Keys(p.Presets)), " "), p.Created.Format("2006-01-02 15:04:05")})
+	}
+	return printRows(out, []string{"PRODUCT", "PRESETS", "CREATED"}, rows)
+}
+
+func productsPutCommand() *cobra.Command {
+	var r remote
+	var spec client.ProductSpec
+	cmd := &cobra.Command{
+		Use:     "put PRODUCT",
+		Short:   "Make a product, or give one this shape",
+		Example: "  assetmatrix products put shop --preset 'thumb=w=200,h=200,fit=cover' --origin https://shop.example",
+		Args:    exactly(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := r.client()
+			if err != nil {
+				return err
+			}
+			p, err := c.PutProduct(cmd.Context(), args[0], spec)
+			if err != nil {
+				return err
+			}
+			if r.json {
+				return printJSON(cmd.OutOrStdout(), p)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s stands so at revision %d\n", p.Name, p.Revision)
+			return nil
+		},
+	}
+	r.flags(cmd)
+	cmd.Flags().Var(presets{&spec.Presets}, "preset", "NAME=OPTIONS; may be given several times")
+	cmd.Flags().StringArrayVar(&spec.Origins, "origin", nil, "a CORS origin that may read; may be given several times; none is any")
+	return cmd
+}
+
+// presets is a flag of NAME=OPTIONS, whose options hold commas and equal signs themselves.
+type presets struct{ into *map[string]string }
+
+func (p presets) Set(text string) error {
+	name, options, ok := strings.Cut(text, "=")
+	if !ok || name == "" || options == "" {
+		return fmt.Errorf("%q is no NAME=OPTIONS, such as thumb=w=200,h=200", text)
+	}
+	if *p.into == nil {
+		*p.into = map[string]string{}
+	}
+	(*p.into)[name] = options
+	return nil
+}
+
+func (p presets) String() string { return "" }
+
+func (p presets) Type() string { return "NAME=OPTIONS" }
+
+func versionCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), map[string]string{"version": version, "go": runtime.Version()})
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "assetmatrix %s, %s\n", version, runtime.Version())
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/assetmatrix/assetmatrix"
+)
+
+func serveCommand() *cobra.Command {
+	var config string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the whole system in this process until SIGTERM",
+		Args:  exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return serve(cmd.Context(), config)
+		},
+	}
+	configFlag(cmd, &config)
+	return cmd
+}
+
+func configFlag(cmd *cobra.Command, config *string) {
+	cmd.Flags().StringVar(config, "config", "", "the configuration file; without one, the defaults and the environment")
+}
+
+func serve(ctx context.Context, path string) error {
+	cfg, err := assetmatrix.LoadConfig(path, os.Environ())
+	if err != nil {
+		return err
+	}
+	log, err := cfg.Log.Logger(os.Stderr)
+	if err != nil {
+		return err
+	}
+	system, err := assetmatrix.New(ctx, cfg, version, log)
+	if err != nil {
+		return err
+	}
+	return system.Run(ctx)
+}
+
+func checkCommand() *cobra.Command {
+	var config string
+	var live bool
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Say whether a configuration can be used, or with --live whether its server answers",
+		Args:  exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := assetmatrix.LoadConfig(config, os.Environ())
+			if err != nil {
+				return usageError{err}
+			}
+			if live {
+				return alive(cmd.Context(), cfg.Control.Listen)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "The configuration can be used: delivery on %s, management on %s, data in %s, %d provider(s), %d product(s).\n",
+				cfg.Delivery.Listen, cfg.Control.Listen, cfg.DataDir, len(cfg.Providers), len(cfg.Products))
+			return nil
+		},
+	}
+	configFlag(cmd, &config)
+	cmd.Flags().BoolVar(&live, "live", false, "ask the running server's /livez")
+	return cmd
+}
+
+// alive asks the management API whether it lives.
+func alive(ctx context.Context, listen string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+listen+"/livez", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("no server answers at %s: %w", net.JoinHostPort(req.URL.Hostname(), req.URL.Port()), err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the server at %s answers %s", listen, resp.Status)
+	}
+	return nil
+}

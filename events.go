@@ -1,0 +1,126 @@
+package assetmatrix
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/cache"
+	"github.com/assetmatrix/assetmatrix/catalog"
+	"github.com/assetmatrix/assetmatrix/control"
+	"github.com/assetmatrix/assetmatrix/origin"
+	"github.com/assetmatrix/assetmatrix/proxy"
+	"github.com/assetmatrix/assetmatrix/transform"
+)
+
+// This file is where the rooms' events become log lines and metrics; the rooms know neither.
+
+func (s *System) catalogEvents() catalog.Events {
+	return catalog.Events{
+		Frozen: func(err error) { s.log.Error("the matrix is frozen", "error", err) },
+		Connection: func(err error) {
+			if err != nil {
+				s.log.Error("connection to the log lost", "error", err)
+				return
+			}
+			s.log.Info("connection to the log is back")
+		},
+		Server: func(line string) { s.log.Warn("nats", "line", line) },
+		Committed: func(transactions int, took time.Duration) {
+			s.metrics.transactions.Add(float64(transactions))
+			s.metrics.commitSeconds.Observe(took.Seconds())
+		},
+	}
+}
+
+func (s *System) originEvents() origin.Events {
+	return origin.Events{
+		Read: s.metrics.read,
+		BreakerChanged: func(provider string, state origin.State) {
+			s.log.Warn("breaker", "provider", provider, "state", state.String())
+		},
+		Corrupt: func(provider string, k asset.Key) {
+			s.log.Error("a provider holds bytes that do not have their digest", "provider", provider, "key", k.String())
+		},
+	}
+}
+
+func (s *System) cacheEvents() cache.Events {
+	return cache.Events{
+		Hit: func(r asset.Room) { s.metrics.hits.WithLabelValues(r.String()).Inc() },
+		Miss: func(r asset.Room) {
+			if r == asset.DiskTier { // the last cache; a miss of the tiers before it is not one yet
+				s.metrics.misses.Inc()
+			}
+		},
+		Joined: func(asset.Room) { s.metrics.collapsed.Inc() },
+		Failed: func(r asset.Room, err error) {
+			s.metrics.storeErrors.WithLabelValues(r.String()).Inc()
+			s.log.Warn("cache", "tier", r.String(), "error", err)
+		},
+		Corrupt: func(err error) {
+			s.metrics.corrupt.WithLabelValues(asset.DiskTier.String()).Inc()
+			s.log.Error("a cached file was damaged and removed", "error", err)
+		},
+		Evicted: func(bytes int64) { s.metrics.evictedBytes.Add(float64(bytes)) },
+		Panicked: func(r asset.Room, k asset.Key, value any, stack []byte) {
+			s.panicked("fill "+k.String(), value, stack)
+		},
+	}
+}
+
+func (s *System) transformEvents() transform.Events {
+	return transform.Events{
+		Rendered: s.metrics.rendered,
+		Diagnosed: func(what, outcome, library string) {
+			s.log.Warn("not rendered", "what", what, "outcome", outcome, "library", library)
+		},
+		WorkerStarted: func(pid int) { s.log.Debug("render worker started", "pid", pid) },
+		WorkerLost:    s.workerLost,
+		Shed:          func(reason string) { s.metrics.shed.WithLabelValues(reason).Inc() },
+	}
+}
+
+// workerLost counts a worker that ended, and says so where it did not end in good order.
+func (s *System) workerLost(reason, stderr string) {
+	s.metrics.workersLost.WithLabelValues(reason).Inc()
+	level := slog.LevelWarn
+	if reason == "recycled" || reason == "closed" {
+		level = slog.LevelDebug
+	}
+	s.log.Log(context.Background(), level, "render worker ended", "reason", reason, "stderr", stderr)
+}
+
+func (s *System) proxyEvents() proxy.Events {
+	return proxy.Events{
+		Request:  s.metrics.request,
+		Panicked: func(value any, stack []byte) { s.panicked("request", value, stack) },
+		Broken: func(k asset.Key, err error) {
+			s.log.Error("an answer was cut off", "key", k.String(), "error", err)
+		},
+		Shed: func(reason string) { s.metrics.shed.WithLabelValues(reason).Inc() },
+	}
+}
+
+func (s *System) controlEvents() control.Events {
+	return control.Events{
+		Failed: func(method, path string, err error) {
+			s.log.Error("management request failed", "method", method, "path", path, "error", err)
+		},
+		Panicked: func(value any, stack []byte) { s.panicked("management request", value, stack) },
+	}
+}
+
+func (s *System) panicked(where string, value any, stack []byte) {
+	s.metrics.panics.Inc()
+	s.log.Error("panic", "where", where, "value", value, "stack", string(stack))
+}
+
+// accessLog returns the logger of requests, nil when they are not logged.
+func (s *System) accessLog() *slog.Logger {
+	if !s.cfg.Log.Access {
+		return nil
+	}
+	return s.log
+}
