@@ -62,7 +62,7 @@ func newDisk(cfg DiskConfig, ev Events, patience time.Duration) (*Disk, error) {
 		return nil, err
 	}
 	if cfg.Dir == "" {
-		return nil, fmt.Errorf("%w: cache.disk.dir is empty", asset.ErrInvalid)
+		return nil, asset.BadKey("disk.dir", "empty", "a directory")
 	}
 	d := &Disk{
 		cfg: cfg, units: cfg.MaxBytes / unitBytes, events: ev,
