@@ -16,6 +16,9 @@ func gifHeader(in *scanner, h *Head) error {
 	h.Frames, h.held = 0, 4
 	for off := 13 + colorTable(b[10]); ; {
 		next, done, err := gifBlock(in, off, h)
+		if err == nil && done && h.Frames == 0 {
+			err = errors.New("it has no frames")
+		}
 		if err != nil || done {
 			h.Animated = h.Frames > 1
 			return err

@@ -144,7 +144,8 @@ func (s *scanner) step() error {
 	return nil
 }
 
-// pngHeader reads IHDR, which is always the first chunk (W3C PNG §5.6).
+// pngHeader reads IHDR, which is always the first chunk (W3C PNG §5.6), and walks the chunks to IEND: libpng does not
+// mind when that is cut off.
 func pngHeader(in *scanner, h *Head) error {
 	b, ok := in.at(8, 21)
 	if !ok {
@@ -164,7 +165,23 @@ func pngHeader(in *scanner, h *Head) error {
 	if interlaced := b[20] != 0; interlaced {
 		h.held = h.perPixel
 	}
-	return nil
+	return pngEnd(in)
+}
+
+func pngEnd(in *scanner) error {
+	for off := int64(8); ; {
+		if err := in.step(); err != nil {
+			return err
+		}
+		b, ok := in.at(off, 12) // length, type, and at least a checksum
+		if !ok {
+			return errCut
+		}
+		if string(b[4:8]) == "IEND" {
+			return nil
+		}
+		off += 12 + int64(binary.BigEndian.Uint32(b))
+	}
 }
 
 // jpegHeader walks the marker segments to the frame header (ITU-T T.81 §B.2.2).

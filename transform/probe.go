@@ -52,7 +52,7 @@ func (x *rendering) lookAtAll(pic *asset.Picture) (err error) {
 
 // transparent reports whether some pixel is not opaque. A page of a PDF is always on paper.
 func (x *rendering) transparent() (bool, error) {
-	p, err := x.loadWith(x.params())
+	p, err := x.loadWith(x.params(0))
 	if err != nil {
 		return false, err
 	}
@@ -73,7 +73,7 @@ func (x *rendering) transparent() (bool, error) {
 
 // drawn looks at pixels of the picture, not at means of them: resampling would mix new colours.
 func (x *rendering) drawn() (bool, error) {
-	p, err := x.loadWith(x.params())
+	p, err := x.loadWith(x.params(0))
 	if err != nil {
 		return false, err
 	}

@@ -55,16 +55,10 @@ func (x *rendering) close() {
 	}
 }
 
-// open reads the header with libvips, which has the last word on the size.
+// open reads the header with libvips, which has the last word on the size and on the number of pages.
 func open(x *rendering) error {
-	p, err := x.loadWith(x.params())
-	if err != nil {
+	if err := x.openPage(0); err != nil {
 		return err
-	}
-	defer p.Close()
-	x.source, x.pages, x.exif = asset.Size{Width: p.Width(), Height: p.Height()}, p.Pages(), p.Orientation()
-	if x.source.Pixels() > x.MaxPixels {
-		return tooLarge("the picture", x.source, x.MaxPixels)
 	}
 	if x.Variant.Page > x.pages {
 		return &asset.Fault{
@@ -72,6 +66,22 @@ func open(x *rendering) error {
 			Detail:  fmt.Sprintf("page %d does not exist", x.Variant.Page),
 			Allowed: fmt.Sprintf("1 to %d", x.pages),
 		}
+	}
+	if x.Variant.Page > 1 { // pages of a document differ in size
+		return x.openPage(x.Variant.Page)
+	}
+	return nil
+}
+
+func (x *rendering) openPage(page int) error {
+	p, err := x.loadWith(x.params(page))
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	x.source, x.pages, x.exif = asset.Size{Width: p.Width(), Height: p.Height()}, p.Pages(), p.Orientation()
+	if x.source.Pixels() > x.MaxPixels {
+		return tooLarge("the picture", x.source, x.MaxPixels)
 	}
 	return nil
 }
@@ -94,17 +104,13 @@ func (x *rendering) loadWith(params *vips.ImportParams) (*vips.ImageRef, error) 
 }
 
 // params are the loader's options: each loader knows only its own. A truncated picture is an error everywhere.
-func (x *rendering) params() *vips.ImportParams {
+func (x *rendering) params(page int) *vips.ImportParams {
 	p := vips.NewImportParams()
 	p.Access.Set(vips.AccessSequential)
-	if x.paged() {
-		p.Page.Set(max(x.Variant.Page, 1) - 1)
+	if page > 1 {
+		p.Page.Set(page - 1)
 	}
 	return p
-}
-
-func (x *rendering) paged() bool {
-	return x.Variant.Page > 1 && x.MediaType != jpegType && x.MediaType != pngType
 }
 
 // orient begins with what EXIF says; libheif has done so already with the pictures that it loads.
@@ -166,7 +172,7 @@ const maxCoordinate = 10_000_000
 
 // load opens the original again, shrunk by its decoder to what is still at least the size to resize to.
 func load(x *rendering) error {
-	params, target := x.params(), x.turned.size(x.layout.Resize) // a turn is its own way back, as far as sizes go
+	params, target := x.params(x.Variant.Page), x.turned.size(x.layout.Resize) // a turn is its own way back, as far as sizes go
 	scale := max(float64(target.Width)/float64(x.source.Width), float64(target.Height)/float64(x.source.Height))
 	switch x.MediaType {
 	case jpegType:
