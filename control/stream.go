@@ -17,41 +17,39 @@ type body struct {
 	inner io.ReadCloser
 	conn  *http.ResponseController
 	stall time.Duration
+	ended bool // nothing more is to come
 	cut   bool // nothing arrived for too long
 }
 
-// newBody sets the first deadline: it also ends the moment for which package http reads on after a refusal. A request
-// without a body has none, as package http is watching for its client to leave.
+// newBody sets the first deadline: it also ends the moment for which package http reads on after a refusal.
 func newBody(inner io.ReadCloser, conn *http.ResponseController, stall time.Duration) *body {
-	b := &body{inner: inner, conn: conn, stall: stall}
-	if inner != http.NoBody {
-		b.deadline(time.Now().Add(stall))
-	}
+	b := &body{inner: inner, conn: conn, stall: stall, ended: inner == http.NoBody}
+	b.move()
 	return b
 }
 
-// Read reads on. At the end of the body the deadline is taken away: from then on package http reads the connection to
-// notice that the client leaves, and would take the deadline for that.
+// Read reads on.
 func (b *body) Read(p []byte) (int, error) {
-	if b.inner == http.NoBody {
+	if b.move(); b.ended {
 		return 0, io.EOF
 	}
-	b.deadline(time.Now().Add(b.stall))
 	n, err := b.inner.Read(p)
-	switch {
-	case errors.Is(err, io.EOF):
-		b.deadline(time.Time{})
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		b.cut = true
-	}
+	b.ended = errors.Is(err, io.EOF)
+	b.cut = errors.Is(err, os.ErrDeadlineExceeded)
 	return n, err
+}
+
+// move sets the deadline anew, except behind the end: from there on package http reads the connection without one, to
+// notice that the client leaves, and would take a deadline for that. Setting it fails only when the connection is
+// closed, which reading finds out.
+func (b *body) move() {
+	if !b.ended {
+		_ = b.conn.SetReadDeadline(time.Now().Add(b.stall))
+	}
 }
 
 // Close closes the body.
 func (b *body) Close() error { return b.inner.Close() }
-
-// deadline fails only when the connection is closed, which reading finds out.
-func (b *body) deadline(t time.Time) { _ = b.conn.SetReadDeadline(t) }
 
 // explain puts the reason in the place of err when the body was cut.
 func (b *body) explain(err error) error {
@@ -88,11 +86,9 @@ type answer struct {
 	begun bool
 }
 
-// newAnswer takes away the deadline that the answer before left on the connection.
+// newAnswer returns an answer that has no deadline before it begins; package http takes the last one away at its end.
 func newAnswer(inner http.ResponseWriter, stall time.Duration) *answer {
-	a := &answer{inner: inner, conn: http.NewResponseController(inner), stall: stall}
-	_ = a.conn.SetWriteDeadline(time.Time{})
-	return a
+	return &answer{inner: inner, conn: http.NewResponseController(inner), stall: stall}
 }
 
 // Header returns the header.
