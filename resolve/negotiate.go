@@ -106,38 +106,39 @@ func parseAccept(header string) acceptance {
 // take reads one member. The first of two for the same range counts.
 func (a *acceptance) take(member string) {
 	mediaRange, params := cut(member, ";")
-	q, bare, ok := weight(params)
-	if !ok {
+	plain, withParams := a.slots(trim(mediaRange))
+	if plain == nil {
 		return
 	}
-	if slot := a.slot(trim(mediaRange), bare); slot != nil && *slot == unsaid {
+	q, bare, ok := weight(params)
+	slot := withParams
+	if bare {
+		slot = plain
+	}
+	if ok && *slot == unsaid {
 		*slot = q
 	}
 }
 
-// slot returns where the weight of a media range belongs, nil when it is none of ours.
-func (a *acceptance) slot(mediaRange string, bare bool) *int16 {
-	if mediaRange == "*/*" {
-		return &a.all
-	}
+// slots returns where the weight of a media range belongs, without and with parameters; nil when it is none of ours.
+func (a *acceptance) slots(mediaRange string) (plain, withParams *int16) {
 	const kind = "image/"
+	if mediaRange == "*/*" {
+		return &a.all, &a.all
+	}
 	if len(mediaRange) < len(kind) || !strings.EqualFold(mediaRange[:len(kind)], kind) {
-		return nil
+		return nil, nil
 	}
 	subtype := mediaRange[len(kind):]
 	if subtype == "*" {
-		return &a.images
+		return &a.images, &a.images
 	}
 	for _, f := range [...]asset.Format{asset.AVIF, asset.WebP, asset.PNG, asset.JPEG} {
-		if !strings.EqualFold(subtype, f.String()) {
-			continue
+		if strings.EqualFold(subtype, f.String()) {
+			return &a.plain[f], &a.params[f]
 		}
-		if bare {
-			return &a.plain[f]
-		}
-		return &a.params[f]
 	}
-	return nil
+	return nil, nil
 }
 
 // weight finds q among a range's parameters. bare says that there is no other parameter before it.
@@ -198,4 +199,14 @@ func cut(s, sep string) (before, after string) {
 }
 
 // trim removes optional whitespace (RFC 9110 §5.6.3).
-func trim(s string) string { return strings.Trim(s, " \t") }
+func trim(s string) string {
+	for s != "" && isBlank(s[0]) {
+		s = s[1:]
+	}
+	for s != "" && isBlank(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }

@@ -92,4 +92,3 @@ func newResolver(tb testing.TB, s View) *Resolver {
 	}
 	return r
 }
-
