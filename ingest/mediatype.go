@@ -126,7 +126,7 @@ func sniff(file io.ReaderAt, size int64, probed string) (finding, error) {
 // settle returns the type to record of what was found and what was declared in agreement with it.
 func (f finding) settle(d declaration) string {
 	name, charset := f.name, f.charset
-	if d.name != "" && !f.is(d.name) {
+	if d.name != "" && !f.is(d.name) && !asset.IsImage(f.name) {
 		name, charset = d.name, ""
 	}
 	if d.charset != "" && isText(d.name) {
@@ -148,6 +148,8 @@ func (f finding) agrees(d declaration) bool {
 	case f.is(d.name):
 		return true
 	case d.name == "image/svg+xml" && f.descends("text/xml"): // its root element may stand beyond what is looked at
+		return true
+	case d.name == "image/heif" && f.name == "image/heic": // a kind of it
 		return true
 	case asset.IsImage(f.name) || asset.IsImage(d.name):
 		return false

@@ -54,6 +54,7 @@ func TestSettleType(t *testing.T) {
 	settles(t, "text/plain", html, "text/plain")
 	settles(t, "application/atom+xml", xml, "application/atom+xml")
 	settles(t, "image/svg+xml", xml, "image/svg+xml")
+	settles(t, "image/heif", "\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "image/heic")
 
 	// Containers, and what nobody knows.
 	settles(t, "application/epub+zip", zipped, "application/epub+zip")
