@@ -64,13 +64,16 @@ func (s *Server) routeOpenAPI(api huma.API) {
 }
 
 // register adds an operation whose errors go through the table.
-func register[I, O any](s *Server, api huma.API, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
+func register[I, O any, P interface {
+	*I
+	caller
+}](s *Server, api huma.API, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
 	op.Responses = responses(api)
 	op.SkipValidateParams = true // guardQuery has done it
 	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err != nil {
-			return nil, s.problem(any(in).(caller).taken(), err)
+			return nil, s.problem(P(in).taken(), err)
 		}
 		return out, nil
 	})

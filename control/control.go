@@ -82,6 +82,9 @@ func (c Config) Validate() error {
 	return nil
 }
 
+// maxHeaderBytes is the largest head of a request.
+const maxHeaderBytes = 64 << 10
+
 const allowedListen = "a loopback address and a port, such as 127.0.0.1:9090, [::1]:9090 or localhost:9090, " +
 	"because the management API asks nobody for a token"
 
@@ -158,7 +161,7 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		Handler:           http.HandlerFunc(s.serve),
 		ReadHeaderTimeout: cfg.HeaderTimeout,
 		IdleTimeout:       cfg.IdleTimeout,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(io.Discard, "", 0), // what it would say is in the events
 	}
 	return s, nil
@@ -170,7 +173,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	if host, _, _ := net.SplitHostPort(ln.Addr().String()); !isLoopback(host) {
 		return errors.Join(fmt.Errorf("control: %w: listening on %s; allowed: %s", asset.ErrForbidden, ln.Addr(), allowedListen), ln.Close())
 	}
-	if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(listener{ln}); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("control: %w", err)
 	}
 	return nil

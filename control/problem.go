@@ -1,9 +1,12 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -14,11 +17,15 @@ import (
 
 // What only the management API can refuse.
 var (
-	errMethod   = errors.New("method not allowed")
-	errSlow     = errors.New("request too slow")
-	errContent  = errors.New("content cannot be used")
-	errNotReady = errors.New("not ready")
-	errPanic    = errors.New("panic")
+	errFraming     = errors.New("malformed request")
+	errHeadersLong = errors.New("headers too large")
+	errCoding      = errors.New("transfer coding unknown")
+	errVersion     = errors.New("HTTP version not supported")
+	errMethod      = errors.New("method not allowed")
+	errSlow        = errors.New("request too slow")
+	errContent     = errors.New("content cannot be used")
+	errNotReady    = errors.New("not ready")
+	errPanic       = errors.New("panic")
 )
 
 // A class is what the client is told of one kind of error.
@@ -34,6 +41,10 @@ type class struct {
 
 // classes is the one table of errors. The first kind that the error is, in this order, decides.
 var classes = []class{
+	{kind: errFraming, status: 400, name: "malformed-request", title: "The request is not well-formed HTTP"},
+	{kind: errHeadersLong, status: 431, name: "headers-too-large", title: "The headers are too large"},
+	{kind: errCoding, status: 501, name: "transfer-coding", title: "This transfer coding is not known"},
+	{kind: errVersion, status: 505, name: "http-version", title: "This version of HTTP is not spoken here"},
 	{kind: errMethod, status: 405, name: "method-not-allowed", title: "This method is not allowed here"},
 	{kind: errSlow, status: 408, name: "request-timeout", title: "The request did not arrive in time"},
 	{kind: errContent, status: 422, name: "invalid-content", title: "The body says something that cannot be"},
@@ -107,15 +118,38 @@ func (p *problem) GetHeaders() http.Header {
 	return h
 }
 
+// text returns the document.
+func (p *problem) text() []byte {
+	text, _ := json.Marshal(p.Problem) // strings and a number: it cannot fail
+	return append(text, '\n')
+}
+
 // write answers with the problem.
 func (p *problem) write(w http.ResponseWriter) {
-	for name, values := range p.GetHeaders() {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), p.GetHeaders())
 	w.Header().Set("Content-Type", problemType)
 	w.WriteHeader(p.Status)
-	text, _ := json.Marshal(p.Problem) // strings and a number: it cannot fail
-	_, _ = w.Write(append(text, '\n'))
+	_, _ = w.Write(p.text())
+}
+
+// message returns the problem as a whole HTTP message that ends its connection.
+func (p *problem) message() []byte {
+	text := p.text()
+	h := p.GetHeaders()
+	h.Set("Content-Type", problemType)
+	setAlways(h)
+	var b bytes.Buffer
+	_ = (&http.Response{ // into memory: it cannot fail
+		StatusCode: p.Status, ProtoMajor: 1, ProtoMinor: 1, Header: h, Close: true,
+		ContentLength: int64(len(text)), Body: io.NopCloser(bytes.NewReader(text)),
+	}).Write(&b)
+	return b.Bytes()
+}
+
+// setAlways sets the headers that every answer has.
+func setAlways(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
 }
 
 // problem returns the answer to err, and tells of it when it is the server's fault.

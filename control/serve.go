@@ -18,8 +18,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	defer s.recovered(a)
 	r = r.WithContext(r.Context()) // a copy: package http looks at the body of its own, to know what is left of it
 	r.Body = newBody(r.Body, a.conn, s.config.StallTimeout)
-	a.Header().Set("Cache-Control", "no-store")
-	a.Header().Set("X-Content-Type-Options", "nosniff")
+	setAlways(a.Header())
 	for _, guard := range s.guards {
 		if err := guard(r); err != nil {
 			s.problem(r, err).write(a)

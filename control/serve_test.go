@@ -111,6 +111,35 @@ func TestPanicIsAProblem(t *testing.T) {
 	}
 }
 
+// What package http cannot read is refused past every handler, and is a problem all the same.
+func TestUnparsedRequests(t *testing.T) {
+	h := open(t)
+	const host = "Host: localhost\r\n"
+	for _, c := range []struct {
+		request string
+		status  int
+		kind    string
+		part    string
+		allowed string
+	}{
+		{"GET /v1/products/%zz HTTP/1.1\r\n" + host, 400, "malformed-request", "request", "percent-encoded"},
+		{"GET /livez HTTP/1.1\r\n", 400, "malformed-request", "request", "one Host"},
+		{"GET /livez HTTP/1.1\r\n" + host + host, 400, "malformed-request", "request", "one Host"},
+		{"GET /livez HTTP/1.1\r\n" + host + "bad header: x\r\n", 400, "malformed-request", "request", ""},
+		{"PUT /v1/products/a HTTP/1.1\r\n" + host + "Content-Length: 0x1\r\n", 400, "malformed-request", "request", ""},
+		{"PUT /v1/products/a HTTP/1.1\r\n" + host + "Transfer-Encoding: gzip\r\n", 501, "transfer-coding", "Transfer-Encoding", "chunked"},
+		{"GET /livez HTTP/1.1\r\n" + host + "X: " + strings.Repeat("x", 80<<10) + "\r\n", 431, "headers-too-large", "headers", "65536 bytes"},
+		{"GET /livez HTTP/3.9\r\n" + host, 505, "http-version", "version", "HTTP/1.1"},
+	} {
+		_, r := h.dial(c.request + "\r\n")
+		a := readAnswer(t, r)
+		refused(t, a, c.status, c.kind, c.part, c.allowed)
+		if _, err := r.ReadByte(); !a.Close || err == nil {
+			t.Errorf("%.60q: the connection goes on", c.request)
+		}
+	}
+}
+
 // dial opens a connection and sends text on it.
 func (h *house) dial(text string) (net.Conn, *bufio.Reader) {
 	h.t.Helper()
