@@ -53,6 +53,7 @@ func TestChoose(t *testing.T) {
 	f("*/*,image/*;q=0.1,image/webp;q=0.2", asset.WebP)
 	f("image/webp;q=0.2,image/*;q=0.9", asset.JPEG)
 	f("*/*;q=0.9,image/*;q=0.1,image/webp;q=0.5", asset.WebP)
+	f("image/webp;q=0.1,image/webp;q=0.9,image/avif;q=0.5", asset.AVIF) // the first of two
 	// Case, whitespace, parameters.
 	f("IMAGE/AVIF;Q=0.5 , Image/WebP", asset.WebP)
 	f("image/avif ;\tq=0.5,image/webp\t;q=0.6", asset.WebP)
