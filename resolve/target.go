@@ -91,7 +91,7 @@ func (t *Target) takeOptions(segment string) error {
 	case word == "info":
 		t.Mode = ModeInfo
 		return alone(word, options)
-	case ValidPresetName(word):
+	case asset.ValidPresetName(word):
 		return t.takePreset(word, options[len(word):])
 	case version == 0:
 		t.Options, err = asset.ParseVariant(options)
@@ -115,11 +115,8 @@ func (t *Target) takePreset(name, overrides string) error {
 	return err
 }
 
-// ValidPresetName reports whether a product may call a preset so: 1–63 of a-z, 0-9 and -, not beginning with -, and
-// not a word that means something else in a URL (original, info, an option's name).
-func ValidPresetName(name string) bool {
-	return asset.ValidProductName(name) && name != "original" && name != "info" && !asset.IsOption(name)
-}
+// ValidPresetName is [asset.ValidPresetName].
+func ValidPresetName(name string) bool { return asset.ValidPresetName(name) }
 
 func alone(word, options string) error {
 	if options == word {
