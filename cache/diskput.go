@@ -253,7 +253,7 @@ func (d *Disk) settle() error {
 
 // lockFile opens the file and locks it until it is closed or the process ends.
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o644) // not for writing: the file system may turn read-only
 	if err != nil {
 		return nil, err
 	}

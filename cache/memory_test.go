@@ -50,6 +50,19 @@ func TestMemoryReturnsTheObjectItself(t *testing.T) {
 	}
 }
 
+// What is still queued when it is deleted does not come up afterwards.
+func TestMemoryDeletesWhatIsQueued(t *testing.T) {
+	m := newMemory(t, 1<<20)
+	for n := range 2000 {
+		o := testObject(n, 10)
+		m.kept.Set(o.Key.Hash(), o, 10)
+		if err := m.Delete(t.Context(), o.Key); err != nil {
+			t.Fatal(err)
+		}
+		mustMiss(t, m, o.Key)
+	}
+}
+
 func TestMemoryLeavesOut(t *testing.T) {
 	m := newMemory(t, 8<<20)
 	large := testObject(1, 1<<20+1)
