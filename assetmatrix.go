@@ -170,10 +170,11 @@ func (s *System) openControl(version string) (err error) {
 		Matrix:   s.catalog,
 		Ingester: s.ingester,
 		Metrics:  s.metrics.registry,
+		// A provider that is away is no reason to send clients elsewhere: what is cached is served, and the next node has
+		// the same provider. Its breaker is in the metrics.
 		Checks: []control.Check{
 			{Name: "serving", Ready: s.serving},
 			{Name: "catalog", Ready: func(context.Context) error { return s.catalog.Healthy() }},
-			{Name: "providers", Ready: func(context.Context) error { return s.providers.Health() }},
 		},
 		Version: version,
 		Events:  s.controlEvents(),
