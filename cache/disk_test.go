@@ -660,7 +660,11 @@ func BenchmarkDiskLoad(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(size))
 			for b.Loop() {
-				load(b, d, context.Background(), k).Release()
+				o, err := d.Load(context.Background(), k)
+				if err != nil {
+					b.Fatal(err)
+				}
+				o.Release()
 			}
 		})
 	}

@@ -505,11 +505,11 @@ func BenchmarkTierMemoryHit(b *testing.B) {
 	m := newMemory(b, 1<<20)
 	mustPut(b, m, testObject(1, 2048))
 	tier := NewTier(asset.MemoryTier, m, neverLoads(b), Events{})
-	trace := &asset.Trace{Context: context.Background()}
+	trace, k := &asset.Trace{Context: context.Background()}, testKey(1)
 	b.ReportAllocs()
 	for b.Loop() {
-		load(b, tier, trace, testKeyOne).Release()
+		if _, err := tier.Load(trace, k); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
-
-var testKeyOne = testKey(1)
