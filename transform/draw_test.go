@@ -21,13 +21,15 @@ import (
 )
 
 // photo draws something with the statistics of a photograph: soft shapes, light, and noise in every pixel.
-func photo(w, h int) *image.NRGBA {
+func photo(w, h int) *image.NRGBA { return waves(w, h, 14) }
+
+func waves(w, h int, noise float64) *image.NRGBA {
 	m := image.NewNRGBA(image.Rect(0, 0, w, h))
 	r := rand.New(rand.NewPCG(1, 2))
 	for y := range h {
 		for x := range w {
 			fx, fy := float64(x)/float64(w), float64(y)/float64(h)
-			n := r.Float64()*14 - 7
+			n := (r.Float64() - 0.5) * noise
 			wave := 40 * math.Sin(9*fx+4*math.Sin(6*fy))
 			m.SetNRGBA(x, y, color.NRGBA{
 				clamp(60 + 150*fx + wave + n), clamp(80 + 120*fy - wave + n), clamp(200 - 140*fx*fy + wave/2 + n), 255,
@@ -54,25 +56,24 @@ var quarterColors = [4]color.NRGBA{{220, 30, 30, 255}, {30, 180, 40, 255}, {30, 
 
 // scene draws what shows distortion and cutting: a circle, compass marks, and a frame that reaches the edges.
 func scene(w, h int) *image.NRGBA {
-	m := photo(w, h)
-	cx, cy, radius := w/2, h/2, min(w, h)*2/5
+	m := waves(w, h, 2)
+	k := max(1, min(w, h)/120) // letters k times basicfont's size, lines to match
+	cx, cy, radius := w/2, h/2, float64(min(w, h)*2/5)
 	for y := range h {
 		for x := range w {
 			d := math.Hypot(float64(x-cx), float64(y-cy))
-			edge := min(x, y, w-1-x, h-1-y)
 			switch {
-			case math.Abs(d-float64(radius)) < 6:
+			case math.Abs(d-radius) < 1.2*float64(k):
 				m.SetNRGBA(x, y, color.NRGBA{255, 255, 255, 255})
-			case edge < 8:
+			case min(x, y, w-1-x, h-1-y) < 3*k/2:
 				m.SetNRGBA(x, y, color.NRGBA{230, 40, 40, 255})
 			}
 		}
 	}
-	const k = 5 // letters five times basicfont's size
 	for _, mark := range []struct {
 		s    string
 		x, y int
-	}{{"N", w / 2, 45}, {"S", w / 2, h - 45}, {"W", 40, h / 2}, {"E", w - 40, h / 2}, {"NW", 70, 45}, {"SE", w - 70, h - 45}, {"+", w / 2, h / 2}} {
+	}{{"N", cx, 9 * k}, {"S", cx, h - 9*k}, {"W", 7 * k, cy}, {"E", w - 7*k, cy}, {"NW", 12 * k, 9 * k}, {"SE", w - 12*k, h - 9*k}, {"+", cx, cy}} {
 		enlarged(m, mark.s, mark.x, mark.y, k)
 	}
 	return m

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -172,9 +173,7 @@ func (p *Pool) probe(ctx context.Context, h Head, f *os.File, size int64) (*asse
 
 // head reads the header and applies the limits, all before a worker sees the picture. When the type is known but
 // cannot be loaded here, the error wraps ErrMediaType and the head has the type.
-func (p *Pool) head(r interface {
-	ReadAt(b []byte, off int64) (int, error)
-}, size int64) (Head, error) {
+func (p *Pool) head(r io.ReaderAt, size int64) (Head, error) {
 	h, err := Header(r, size)
 	if err != nil {
 		return h, err

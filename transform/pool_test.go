@@ -533,6 +533,12 @@ func TestUnknown(t *testing.T) {
 			t.Errorf("%q: %v", f, err)
 		}
 	}
+	for _, v := range []asset.Variant{{Blur: 1000}, {Quality: asset.QualityAuto}, {Gravity: asset.Gravity{Anchor: asset.AnchorFace}}, {Then: "w=1"}} {
+		v.Format = asset.JPEG
+		if _, err := b.render(t, jpegOf(t, photo(4, 4)), v); !errors.Is(err, asset.ErrNotImplemented) {
+			t.Errorf("%+v: %v", v, err)
+		}
+	}
 	if _, err := b.Load(t.Context(), asset.Key{Variant: asset.Variant{Format: asset.JPEG}}); !errors.Is(err, asset.ErrNotFound) {
 		t.Errorf("no original: %v", err)
 	}

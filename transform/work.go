@@ -12,8 +12,6 @@ import (
 
 	"github.com/davidbyttow/govips/v2/vips"
 	"golang.org/x/sys/unix"
-
-	"github.com/assetmatrix/assetmatrix/asset"
 )
 
 // Work is the main function of a worker process: it serves the requests that come over socket, one after the other,
@@ -132,16 +130,4 @@ func loadable() []string {
 		return !vips.IsTypeSupported(loaders[t])
 	})
 	return types
-}
-
-// renderable returns an *asset.Fault wrapping [asset.ErrNotImplemented] for what has no encoder here.
-func renderable(v asset.Variant) error {
-	if _, ok := encoders[v.Format]; ok {
-		return nil
-	}
-	return &asset.Fault{
-		Kind: asset.ErrNotImplemented, Part: "format",
-		Detail:  fmt.Sprintf("format %q is not rendered", v.Format),
-		Allowed: "jpeg, png, webp, avif",
-	}
 }
