@@ -12,7 +12,6 @@ import (
 	"github.com/assetmatrix/assetmatrix/asset"
 	"github.com/assetmatrix/assetmatrix/catalog"
 	"github.com/assetmatrix/assetmatrix/control/client"
-	"github.com/assetmatrix/assetmatrix/ingest"
 )
 
 type nameInput struct {
@@ -76,21 +75,14 @@ func (s *Server) putAsset(ctx context.Context, in *uploadInput) (*uploadOutput, 
 	if err != nil {
 		return nil, bodyOf(in.request).explain(err)
 	}
+	path := deliveryPath(u.Product, u.Name)
 	out := &uploadOutput{
-		Status: http.StatusCreated, ETag: etagOf(receipt.Version), Location: deliveryPath(u.Product, u.Name), Body: receiptOf(receipt),
+		Status: http.StatusCreated, ETag: etagOf(receipt.Version), Location: path, Body: client.Receipt{Receipt: receipt, Path: path},
 	}
 	if receipt.Unchanged {
 		out.Status = http.StatusOK
 	}
 	return out, nil
-}
-
-func receiptOf(r ingest.Receipt) client.Receipt {
-	return client.Receipt{
-		ID: r.ID, Product: r.Product, Name: r.Name, Version: r.Version, Digest: r.Digest, Size: r.Size, MediaType: r.MediaType,
-		Width: r.Width, Height: r.Height, Revision: r.Revision, Created: r.Created, Unchanged: r.Unchanged,
-		Path: deliveryPath(r.Product, r.Name),
-	}
 }
 
 func (s *Server) getAsset(_ context.Context, in *nameInput) (*entryOutput, error) {

@@ -27,10 +27,10 @@ func TestPutAsset(t *testing.T) {
 	a := h.askBody("PUT", "/v1/products/shop/assets/banners/hero%20%C3%BC.png", bytes.NewReader(red), "Content-Type", "image/png")
 	r := decode[client.Receipt](t, a, 201)
 	digest := asset.Digest(sha256.Sum256(red))
-	want := client.Receipt{
+	want := client.Receipt{Receipt: asset.Receipt{
 		ID: r.ID, Product: "shop", Name: "banners/hero ü.png", Version: 1, Digest: digest, Size: int64(len(red)), MediaType: "image/png",
-		Width: 30, Height: 20, Revision: h.catalog.View().Revision(), Created: true, Path: "/shop/original/banners/hero%20%C3%BC.png",
-	}
+		Width: 30, Height: 20, Revision: h.catalog.View().Revision(), Created: true,
+	}, Path: "/shop/original/banners/hero%20%C3%BC.png"}
 	if r.ID == "" || r != want {
 		t.Errorf("%+v", r)
 	}

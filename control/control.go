@@ -31,7 +31,6 @@ import (
 
 	"github.com/assetmatrix/assetmatrix/asset"
 	"github.com/assetmatrix/assetmatrix/catalog"
-	"github.com/assetmatrix/assetmatrix/ingest"
 )
 
 // Config is the management API's part of the configuration.
@@ -105,7 +104,7 @@ type Matrix interface {
 
 // An Ingester takes uploads in; *ingest.Ingester is one.
 type Ingester interface {
-	Put(ctx context.Context, u ingest.Upload) (ingest.Receipt, error)
+	Put(ctx context.Context, u asset.Upload) (asset.Receipt, error)
 }
 
 // A Check says whether a part of the server can do its work.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/assetmatrix/assetmatrix/asset"
 	"github.com/assetmatrix/assetmatrix/catalog"
-	"github.com/assetmatrix/assetmatrix/ingest"
 )
 
 // Every sentinel has a row, and its status is the one that the sentinel's comment promises.
@@ -42,8 +41,8 @@ func TestFaultOfUnforeseenKind(t *testing.T) {
 // failing is an ingester that fails so.
 type failing struct{ err error }
 
-func (f failing) Put(context.Context, ingest.Upload) (ingest.Receipt, error) {
-	return ingest.Receipt{}, f.err
+func (f failing) Put(context.Context, asset.Upload) (asset.Receipt, error) {
+	return asset.Receipt{}, f.err
 }
 
 // closed is a matrix that cannot be written.

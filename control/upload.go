@@ -8,30 +8,29 @@ import (
 	"strings"
 
 	"github.com/assetmatrix/assetmatrix/asset"
-	"github.com/assetmatrix/assetmatrix/ingest"
 )
 
 // uploadOf reads the head of an upload.
-func uploadOf(in *uploadInput) (ingest.Upload, error) {
+func uploadOf(in *uploadInput) (asset.Upload, error) {
 	r := in.request
-	u := ingest.Upload{Product: in.Product, Body: r.Body, Size: r.ContentLength, MediaType: r.Header.Get("Content-Type")}
-	for _, read := range []func(*http.Request, *ingest.Upload) error{
+	u := asset.Upload{Product: in.Product, Body: r.Body, Size: r.ContentLength, MediaType: r.Header.Get("Content-Type")}
+	for _, read := range []func(*http.Request, *asset.Upload) error{
 		readName, refuseCodings, readIfMatch, readIfNoneMatch, readDigests,
 	} {
 		if err := read(r, &u); err != nil {
-			return ingest.Upload{}, err
+			return asset.Upload{}, err
 		}
 	}
 	return u, nil
 }
 
-func readName(r *http.Request, u *ingest.Upload) (err error) {
+func readName(r *http.Request, u *asset.Upload) (err error) {
 	u.Name, err = nameOf(r)
 	return err
 }
 
 // refuseCodings refuses heads that make the body something else than the file's bytes, and conditions that cannot hold.
-func refuseCodings(r *http.Request, _ *ingest.Upload) error {
+func refuseCodings(r *http.Request, _ *asset.Upload) error {
 	if coding := header(r, "Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return fault(asset.ErrMediaType, "Content-Encoding", "the body is encoded", "the file's bytes as they are")
 	}
@@ -45,7 +44,7 @@ func refuseCodings(r *http.Request, _ *ingest.Upload) error {
 }
 
 // readIfMatch reads the version that must be current.
-func readIfMatch(r *http.Request, u *ingest.Upload) error {
+func readIfMatch(r *http.Request, u *asset.Upload) error {
 	value := header(r, "If-Match")
 	if value == "" {
 		return nil
@@ -58,7 +57,7 @@ func readIfMatch(r *http.Request, u *ingest.Upload) error {
 	return nil
 }
 
-func readIfNoneMatch(r *http.Request, u *ingest.Upload) error {
+func readIfNoneMatch(r *http.Request, u *asset.Upload) error {
 	switch value := header(r, "If-None-Match"); {
 	case value == "":
 		return nil
@@ -78,7 +77,7 @@ const (
 
 // readDigests reads what the bytes must hash to. As the body is not encoded, its content and its representation are
 // the same (RFC 9530 §2, §3).
-func readDigests(r *http.Request, u *ingest.Upload) error {
+func readDigests(r *http.Request, u *asset.Upload) error {
 	for _, h := range []struct{ name, mark, allowed string }{
 		{"Repr-Digest", ":", allowedDigests}, {"Content-Digest", ":", allowedDigests}, {"Digest", "", allowedDigest},
 	} {

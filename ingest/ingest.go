@@ -6,14 +6,13 @@
 //
 //	in, err := ingest.New(cfg, catalog, providers, pool.Probe)
 //	if err != nil { … }
-//	receipt, err := in.Put(ctx, ingest.Upload{Product: "shop", Name: "banners/hero.jpg", Body: body, Size: -1})
+//	receipt, err := in.Put(ctx, asset.Upload{Product: "shop", Name: "banners/hero.jpg", Body: body, Size: -1})
 package ingest
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -71,44 +70,6 @@ type Originals interface {
 // for what is no picture, [asset.ErrUndecodable] for a damaged one, [asset.ErrTooLarge] for one over the limits.
 type Probe func(ctx context.Context, f *os.File, size int64) (mediaType string, pic *asset.Picture, err error)
 
-// An Upload is what a client sends.
-type Upload struct {
-	// Product owns the asset; Name is the product's name for it, decoded.
-	Product, Name string
-	Body          io.Reader
-	// Size is the number of bytes that Body is said to have, -1 when that is not known.
-	Size int64
-	// MediaType is the declared type, with its parameters; "" when none is.
-	MediaType string
-	// IfVersion demands that this is the current version.
-	IfVersion *int
-	// CreateOnly demands that the name is free.
-	CreateOnly bool
-	// Digest demands that the bytes have it.
-	Digest *asset.Digest
-}
-
-// A Receipt says what became of an upload.
-type Receipt struct {
-	ID      string       `json:"id"` // of the asset
-	Product string       `json:"product"`
-	Name    string       `json:"name"`
-	Version int          `json:"version"`
-	Digest  asset.Digest `json:"digest"`
-	Size    int64        `json:"size"` // bytes
-	// MediaType is the type that was found, or the declared one where looking cannot tell.
-	MediaType string `json:"type"`
-	// Width and Height are in px as a viewer sees the picture, absent for what is no picture.
-	Width  int `json:"width,omitempty"`
-	Height int `json:"height,omitempty"`
-	// Revision is that of the matrix in which the version is visible.
-	Revision uint64 `json:"revision"`
-	// Created: the upload made the asset.
-	Created bool `json:"created"`
-	// Unchanged: the bytes are those of the current version, and no new one was made.
-	Unchanged bool `json:"unchanged"`
-}
-
 // New returns an Ingester, with its spool directory made and emptied of what a killed process left there.
 func New(cfg Config, matrix Matrix, originals Originals, probe Probe) (*Ingester, error) {
 	if err := cfg.Validate(); err != nil {
@@ -138,12 +99,12 @@ func New(cfg Config, matrix Matrix, originals Originals, probe Probe) (*Ingester
 //
 // From the moment that the bytes are verified the caller's leaving changes nothing. When the catalog cannot say whether
 // the version was recorded, the stored bytes stay, as a version may need them; repeating the upload finds out.
-func (i *Ingester) Put(ctx context.Context, u Upload) (Receipt, error) {
+func (i *Ingester) Put(ctx context.Context, u asset.Upload) (asset.Receipt, error) {
 	j := &job{Ingester: i, Upload: u, id: newID(), now: time.Now().UTC()}
 	defer j.close()
 	for _, step := range []func(context.Context) error{j.admit, j.receive, j.verify, j.store, j.record} {
 		if err := step(ctx); err != nil {
-			return Receipt{}, fmt.Errorf("put %s/%s: %w", u.Product, u.Name, errors.Join(err, j.undo(ctx)))
+			return asset.Receipt{}, fmt.Errorf("put %s/%s: %w", u.Product, u.Name, errors.Join(err, j.undo(ctx)))
 		}
 	}
 	return j.receipt, nil
@@ -155,7 +116,7 @@ func newID() string { return uuid.Must(uuid.NewV7()).String() }
 // A job is one upload on its way.
 type job struct {
 	*Ingester
-	Upload
+	asset.Upload
 	id  string // of the asset, should it become one
 	now time.Time
 
@@ -163,7 +124,7 @@ type job struct {
 	version asset.Version
 	locked  bool
 	decided bool // the catalog refused the version: it is not recorded, and will not be
-	receipt Receipt
+	receipt asset.Receipt
 }
 
 // admit refuses what can be refused before the body is read.

@@ -108,7 +108,7 @@ func (h *house) update(t *testing.T, mutations ...catalog.Mutation) {
 	must(t, err)
 }
 
-func (h *house) put(t *testing.T, u Upload) Receipt {
+func (h *house) put(t *testing.T, u asset.Upload) asset.Receipt {
 	t.Helper()
 	r, err := h.Put(t.Context(), u)
 	must(t, err)
@@ -144,7 +144,7 @@ func (h *house) traces(t *testing.T) string {
 
 // refused uploads u and checks that it is refused with that sentinel, with these words for the client, and without a
 // trace.
-func (h *house) refused(t *testing.T, u Upload, kind error, words ...string) {
+func (h *house) refused(t *testing.T, u asset.Upload, kind error, words ...string) {
 	t.Helper()
 	before := h.traces(t)
 	_, err := h.Put(t.Context(), u)
@@ -157,7 +157,7 @@ func (h *house) refused(t *testing.T, u Upload, kind error, words ...string) {
 func TestPutMakesAssetsAndVersions(t *testing.T) {
 	h := newHouse(t)
 	first := h.put(t, upload("banners/hero.jpg", photo(40, 30)))
-	want := Receipt{
+	want := asset.Receipt{
 		ID: first.ID, Product: "shop", Name: "banners/hero.jpg", Version: 1, Digest: sha256.Sum256(photo(40, 30)),
 		Size: int64(len(photo(40, 30))), MediaType: "image/jpeg", Width: 40, Height: 30, Revision: 3, Created: true,
 	}
@@ -263,20 +263,20 @@ func TestReceiptJSON(t *testing.T) {
 func TestPutRefusesBeforeTheBody(t *testing.T) {
 	h := newHouse(t)
 	h.put(t, upload("taken", []byte("hello")))
-	one := func(edit func(*Upload)) Upload {
-		u := Upload{Product: "shop", Name: "taken", Body: iotest.ErrReader(errors.New("the body was read")), Size: 10}
+	one := func(edit func(*asset.Upload)) asset.Upload {
+		u := asset.Upload{Product: "shop", Name: "taken", Body: iotest.ErrReader(errors.New("the body was read")), Size: 10}
 		edit(&u)
 		return u
 	}
-	h.refused(t, one(func(u *Upload) { u.Product = "nobody" }), asset.ErrNotFound, "nobody")
+	h.refused(t, one(func(u *asset.Upload) { u.Product = "nobody" }), asset.ErrNotFound, "nobody")
 	for _, name := range []string{"", "a//b", "../a", "a/", "a\nb", "a\\b", "%2e", "\xff", strings.Repeat("a", 513)} {
-		h.refused(t, one(func(u *Upload) { u.Name = name }), asset.ErrInvalid, "512 bytes")
+		h.refused(t, one(func(u *asset.Upload) { u.Name = name }), asset.ErrInvalid, "512 bytes")
 	}
-	h.refused(t, one(func(u *Upload) { u.Size = 0 }), asset.ErrInvalid, "empty")
-	h.refused(t, one(func(u *Upload) { u.Size = testMaxBytes + 1 }), asset.ErrTooLarge, "1048576")
-	h.refused(t, one(func(u *Upload) { u.CreateOnly = true }), asset.ErrPrecondition, "version is 1")
-	h.refused(t, one(func(u *Upload) { u.IfVersion = new(2) }), asset.ErrPrecondition, "version is 1, not 2")
-	h.refused(t, one(func(u *Upload) { u.Name, u.IfVersion = "free", new(2) }), asset.ErrPrecondition, "no version 2")
+	h.refused(t, one(func(u *asset.Upload) { u.Size = 0 }), asset.ErrInvalid, "empty")
+	h.refused(t, one(func(u *asset.Upload) { u.Size = testMaxBytes + 1 }), asset.ErrTooLarge, "1048576")
+	h.refused(t, one(func(u *asset.Upload) { u.CreateOnly = true }), asset.ErrPrecondition, "version is 1")
+	h.refused(t, one(func(u *asset.Upload) { u.IfVersion = new(2) }), asset.ErrPrecondition, "version is 1, not 2")
+	h.refused(t, one(func(u *asset.Upload) { u.Name, u.IfVersion = "free", new(2) }), asset.ErrPrecondition, "no version 2")
 }
 
 func TestPutRefusesBodies(t *testing.T) {
@@ -353,7 +353,7 @@ func TestPutRefusedAtTheEnd(t *testing.T) {
 	h := newHouse(t)
 	h.put(t, upload("hero", []byte("first")))
 	h.put(t, upload("other", []byte("in use elsewhere")))
-	between := func(name, body string, do func()) Upload {
+	between := func(name, body string, do func()) asset.Upload {
 		u := upload(name, nil)
 		u.Body = io.MultiReader(strings.NewReader(body), readerFunc(func([]byte) (int, error) { do(); return 0, io.EOF }))
 		return u
@@ -621,8 +621,8 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-func upload(name string, body []byte) Upload {
-	return Upload{Product: "shop", Name: name, Body: bytes.NewReader(body), Size: -1}
+func upload(name string, body []byte) asset.Upload {
+	return asset.Upload{Product: "shop", Name: name, Body: bytes.NewReader(body), Size: -1}
 }
 
 // photo returns a JPEG, drawing a PNG.

@@ -19,7 +19,7 @@ import (
 //
 // Pictures must be what they are said to be, by type and by name. For all else sniffing knows kinds of files rather
 // than types (a style sheet is text, a .docx is a ZIP archive), so what is declared is believed within the kind.
-func settleType(file io.ReaderAt, size int64, probed string, u Upload) (string, error) {
+func settleType(file io.ReaderAt, size int64, probed string, u asset.Upload) (string, error) {
 	declared, err := parseType(u.MediaType)
 	if err != nil {
 		return "", err

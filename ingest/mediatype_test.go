@@ -108,7 +108,7 @@ func TestSettleTypeByName(t *testing.T) {
 }
 
 func settle(name, declared, body string) (string, error) {
-	return settleType(bytes.NewReader([]byte(body)), int64(len(body)), "", Upload{Name: name, MediaType: declared})
+	return settleType(bytes.NewReader([]byte(body)), int64(len(body)), "", asset.Upload{Name: name, MediaType: declared})
 }
 
 func settles(t *testing.T, declared, body, want string) {

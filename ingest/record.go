@@ -25,10 +25,10 @@ func (j *job) record(ctx context.Context) error {
 }
 
 // plan decides what the upload makes of v. It is run again when another write came between.
-func (j *job) plan(v *catalog.View) (Receipt, []catalog.Mutation, error) {
+func (j *job) plan(v *catalog.View) (asset.Receipt, []catalog.Mutation, error) {
 	old, err := j.target(v)
 	if err != nil {
-		return Receipt{}, nil, err
+		return asset.Receipt{}, nil, err
 	}
 	if old == nil {
 		first, link := j.first()
@@ -64,9 +64,9 @@ func (j *job) next(old *asset.Asset) *asset.Asset {
 	return &a
 }
 
-func (j *job) receiptFor(a *asset.Asset) Receipt {
+func (j *job) receiptFor(a *asset.Asset) asset.Receipt {
 	v := a.Version(0)
-	r := Receipt{
+	r := asset.Receipt{
 		ID: a.ID, Product: j.Product, Name: j.Name, Version: v.Number,
 		Digest: v.Digest, Size: v.Size, MediaType: v.MediaType, Created: a.ID == j.id,
 	}

@@ -38,23 +38,9 @@ type Products struct {
 	Revision uint64    `json:"revision"`
 }
 
-// A Receipt says what became of an upload.
+// A Receipt says what became of an upload, and where to find it.
 type Receipt struct {
-	ID      string       `json:"id" doc:"of the asset"`
-	Product string       `json:"product"`
-	Name    string       `json:"name"`
-	Version int          `json:"version"`
-	Digest  asset.Digest `json:"digest" doc:"SHA-256, hexadecimal"`
-	Size    int64        `json:"size" doc:"bytes"`
-	// MediaType is the type that was found, or the declared one where looking cannot tell.
-	MediaType string `json:"type"`
-	Width     int    `json:"width,omitempty" doc:"px"`
-	Height    int    `json:"height,omitempty" doc:"px"`
-	Revision  uint64 `json:"revision" doc:"of the matrix in which the version is visible"`
-	// Created: the upload made the asset.
-	Created bool `json:"created" doc:"the upload made the asset"`
-	// Unchanged: the bytes are those of the current version, and no new one was made.
-	Unchanged bool `json:"unchanged" doc:"the bytes are those of the current version, and no new one was made"`
+	asset.Receipt
 	// Path is where the front door delivers the original.
 	Path string `json:"path" doc:"where the front door delivers the original"`
 }
