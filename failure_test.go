@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/assetmatrix/assetmatrix/asset"
 	"github.com/assetmatrix/assetmatrix/control/client"
 )
 
@@ -231,7 +232,7 @@ func TestRefusedUploads(t *testing.T) {
 	} {
 		before := s.left()
 		_, err := s.PutAsset(t.Context(), "shop", "bad.jpg", bytes.NewReader(c.content), int64(len(c.content)), c.options)
-		problem, ok := err.(*client.Problem)
+		problem, ok := err.(*asset.Problem)
 		if !ok || problem.Status != c.status {
 			t.Errorf("%s: %v, want a problem with status %d", name, err, c.status)
 			continue

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Sentinels. Lower floors wrap them with their verb and key; one table in package proxy and one in package control
-// map them to a status, a problem type and a cache lifetime. Compare with [errors.Is].
+// Sentinels. Lower floors wrap them with their verb and key; [Classify] maps them to what a client is told. Compare
+// with [errors.Is].
 var (
 	// ErrInvalid: the request is malformed or out of range (400).
 	ErrInvalid = errors.New("invalid request")
@@ -36,6 +36,20 @@ var (
 	ErrTimeout = errors.New("deadline exceeded")
 	// ErrCorrupt: stored bytes do not match their checksum or digest. It never reaches a client as bytes.
 	ErrCorrupt = errors.New("corrupt")
+)
+
+// Sentinels of what both doors, and no lower floor, refuse of a request as such.
+var (
+	// ErrMalformed: what arrived is no well-formed HTTP (400).
+	ErrMalformed = errors.New("malformed request")
+	// ErrMethod: the method is not for this path (405). The [Fault]'s Allowed is the list for the header Allow.
+	ErrMethod = errors.New("method not allowed")
+	// ErrSlow: the request, or its body, did not arrive in time (408).
+	ErrSlow = errors.New("request too slow")
+	// ErrHeadersTooLarge: the head of the request is over the limit (431).
+	ErrHeadersTooLarge = errors.New("headers too large")
+	// ErrHTTPVersion: the request is of a version of HTTP that is not spoken (505).
+	ErrHTTPVersion = errors.New("HTTP version not supported")
 )
 
 // A Fault is an error whose words may be shown to a client: they name the offending part and what would be right, and

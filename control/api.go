@@ -14,7 +14,6 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/assetmatrix/assetmatrix/asset"
-	"github.com/assetmatrix/assetmatrix/control/client"
 )
 
 // routeAPI registers what /openapi.json shows.
@@ -81,10 +80,10 @@ func register[I, O any, P interface {
 
 // responses documents the answer that every operation may give.
 func responses(api huma.API) map[string]*huma.Response {
-	schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[client.Problem](), true, "")
+	schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[asset.Problem](), true, "")
 	return map[string]*huma.Response{"default": {
 		Description: "A problem (RFC 9457)",
-		Content:     map[string]*huma.MediaType{problemType: {Schema: schema}},
+		Content:     map[string]*huma.MediaType{asset.ProblemMediaType: {Schema: schema}},
 	}}
 }
 

@@ -73,11 +73,11 @@ func TestPutAssetByClient(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	_, err = h.client.PutAsset(t.Context(), "shop", "100%/a b?#.txt", strings.NewReader("late"), 4, client.PutOptions{IfVersion: 1})
-	if p, ok := errors.AsType[*client.Problem](err); !ok || p.Status != 412 || p.Part != "If-Match" {
+	if p, ok := errors.AsType[*asset.Problem](err); !ok || p.Status != 412 || p.Part != "If-Match" {
 		t.Error(err)
 	}
 	_, err = h.client.PutAsset(t.Context(), "shop", "b.txt", strings.NewReader(""), 0, client.PutOptions{})
-	if p, ok := errors.AsType[*client.Problem](err); !ok || p.Status != 400 || p.Part != "body" {
+	if p, ok := errors.AsType[*asset.Problem](err); !ok || p.Status != 400 || p.Part != "body" {
 		t.Error(err)
 	}
 	e, err := h.client.Asset(t.Context(), "shop", "100%/a b?#.txt")

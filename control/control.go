@@ -2,8 +2,8 @@
 // metrics and profiles, on a listener of their own.
 //
 // Its one invariant: nothing of a request is ignored. A field, a query parameter or a condition that this version does
-// not know is refused and named, and whatever is refused is a problem document (RFC 9457) by the one table in
-// problem.go.
+// not know is refused and named, and whatever is refused is a problem document (RFC 9457) by the one table of
+// [asset.Classify].
 //
 //	server, err := control.New(control.DefaultConfig(), control.Deps{Matrix: catalog, Ingester: ingester, …})
 //	if err != nil { … }

@@ -159,12 +159,12 @@ func (h *house) shop() *house {
 // what it allows.
 func refused(t *testing.T, a answered, status int, kind, part, allowed string) {
 	t.Helper()
-	var p client.Problem
+	var p asset.Problem
 	if err := json.Unmarshal(a.body, &p); err != nil || a.Header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("no problem document: %s %q %s", a.Status, a.Header.Get("Content-Type"), a.body)
 		return
 	}
-	if a.StatusCode != status || p.Status != status || p.Type != problemBase+kind || p.Title == "" {
+	if a.StatusCode != status || p.Status != status || p.Type != "https://assetmatrix.dev/problems/"+kind || p.Title == "" {
 		t.Errorf("want %d %s: %s %s", status, kind, a.Status, a.body)
 	}
 	if p.Part != part || !strings.Contains(p.Allowed, allowed) || p.Allowed == "" && allowed != "" {

@@ -115,7 +115,7 @@ func TestOpenAPI(t *testing.T) {
 	for path, methods := range doc.Paths {
 		for method, op := range methods {
 			routes = append(routes, fmt.Sprint(method, " ", path, " ", op.OperationID))
-			if op.Responses["default"].Content[problemType] == nil || op.Responses["200"].Content["application/json"] == nil {
+			if op.Responses["default"].Content[asset.ProblemMediaType] == nil || op.Responses["200"].Content["application/json"] == nil {
 				t.Errorf("%s %s: responses %v", method, path, op.Responses)
 			}
 			if (method == "put") != (op.RequestBody != nil) {

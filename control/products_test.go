@@ -112,7 +112,7 @@ func TestProductRefusals(t *testing.T) {
 func TestClientErrors(t *testing.T) {
 	h := open(t)
 	_, err := h.client.PutProduct(t.Context(), "shop", client.ProductSpec{Presets: map[string]string{"t": "w=0"}})
-	p, ok := errors.AsType[*client.Problem](err)
+	p, ok := errors.AsType[*asset.Problem](err)
 	if !ok || p.Status != 422 || p.Part != "/presets/t" || !strings.Contains(p.Error(), "(422)") || !strings.Contains(p.Error(), "[/presets/t]; allowed: 1–8192") {
 		t.Error(err)
 	}

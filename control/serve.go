@@ -97,7 +97,7 @@ func (s *Server) guardRoute(r *http.Request) error {
 		}
 	}
 	if len(allowed) > 0 {
-		return fault(errMethod, "method", fmt.Sprintf("%s is not allowed at this path", r.Method), strings.Join(allowed, ", "))
+		return fault(asset.ErrMethod, "method", fmt.Sprintf("%s is not allowed at this path", r.Method), strings.Join(allowed, ", "))
 	}
 	return fault(asset.ErrNotFound, "path", "there is nothing at this path", "the paths of /openapi.json")
 }

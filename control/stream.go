@@ -56,7 +56,7 @@ func (b *body) explain(err error) error {
 	if err == nil || !b.cut {
 		return err
 	}
-	return fault(errSlow, "body", "nothing of the body arrived for too long", fmt.Sprintf("pauses of up to %s", b.stall))
+	return fault(asset.ErrSlow, "body", "nothing of the body arrived for too long", fmt.Sprintf("pauses of up to %s", b.stall))
 }
 
 // bodyOf returns the body that serve gave the request.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/assetmatrix/assetmatrix/asset"
 )
 
 // A listener makes problems of what package http refuses by itself.
@@ -47,14 +49,14 @@ func (c conn) Write(p []byte) (int, error) {
 
 // unparsed returns the whole answer to a request that package http refused with that status.
 func unparsed(status string) []byte {
-	err := fault(errFraming, "request", "the request cannot be read", "HTTP/1.1 with one Host and a path that is percent-encoded well")
+	err := fault(asset.ErrMalformed, "request", "the request cannot be read", "HTTP/1.1 with one Host and a path that is percent-encoded well")
 	switch status {
 	case "431":
-		err = fault(errHeadersLong, "headers", "the headers are too large", fmt.Sprintf("up to %d bytes", maxHeaderBytes))
+		err = fault(asset.ErrHeadersTooLarge, "headers", "the headers are too large", fmt.Sprintf("up to %d bytes", maxHeaderBytes))
 	case "501":
 		err = fault(errCoding, "Transfer-Encoding", "this coding is not known", "chunked, or a Content-Length")
 	case "505":
-		err = fault(errVersion, "version", "this version is not spoken", "HTTP/1.1")
+		err = fault(asset.ErrHTTPVersion, "version", "this version is not spoken", "HTTP/1.1")
 	}
 	return problemOf(err).message()
 }

@@ -340,8 +340,8 @@ func (c *conn) SetWriteDeadline(time.Time) error { return nil }
 func refuse(c net.Conn) {
 	row, text := problemOf(&asset.Fault{Kind: asset.ErrOverloaded, Detail: "Too many connections are open."})
 	_ = c.SetWriteDeadline(time.Now().Add(lingerTime))
-	_, _ = fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n"+
+	_, _ = fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nContent-Type: "+asset.ProblemMediaType+"\r\nContent-Length: %d\r\n"+
 		"Cache-Control: no-store\r\nRetry-After: %d\r\nConnection: close\r\n\r\n%s",
-		row.status, fasthttp.StatusMessage(row.status), len(text), row.retryAfter(), text)
+		row.Status, fasthttp.StatusMessage(row.Status), len(text), row.RetryAfter(), text)
 	_ = c.Close()
 }

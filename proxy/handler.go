@@ -108,7 +108,7 @@ func (x *exchange) isHead() bool { return x.ctx.IsHead() }
 func (s *Server) guard(x *exchange) (bool, error) {
 	h := &x.ctx.Request.Header
 	if !h.IsHTTP11() && string(h.Protocol()) != "HTTP/1.0" {
-		return false, &asset.Fault{Kind: errVersion, Detail: "This server speaks HTTP/1.1.", Part: "version", Allowed: "HTTP/1.1, HTTP/1.0"}
+		return false, &asset.Fault{Kind: asset.ErrHTTPVersion, Detail: "This server speaks HTTP/1.1.", Part: "version", Allowed: "HTTP/1.1, HTTP/1.0"}
 	}
 	if err := readRequest(h.RawHeaders(), &x.request); err != nil {
 		return false, err
@@ -148,7 +148,7 @@ func refuseMethod(method string) error {
 	kind := errUnknown
 	switch method {
 	case "POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT":
-		kind = errMethod
+		kind = asset.ErrMethod
 	}
 	return &asset.Fault{Kind: kind, Detail: "The front door only reads.", Part: "method", Allowed: allowedMethods}
 }
@@ -177,7 +177,7 @@ func (s *Server) pathLong() error {
 }
 
 func (s *Server) headersLong() error {
-	return &asset.Fault{Kind: errHeadersLong, Detail: "The headers are too large.", Part: "headers", Allowed: "at most " + strconv.Itoa(s.config.MaxHeaderBytes) + " bytes"}
+	return &asset.Fault{Kind: asset.ErrHeadersTooLarge, Detail: "The headers are too large.", Part: "headers", Allowed: "at most " + strconv.Itoa(s.config.MaxHeaderBytes) + " bytes"}
 }
 
 // unparsed finds the error for what fasthttp could not read. Its own words hold the request and stay here.
@@ -192,7 +192,7 @@ func (s *Server) unparsed(x *exchange, err error) error {
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		return s.refuseBody(x)
 	case errors.As(err, &network) && network.Timeout():
-		return &asset.Fault{Kind: errSlow, Detail: "The request did not arrive in time.", Part: "request", Allowed: "at most " + s.config.ReadTimeout.String()}
+		return &asset.Fault{Kind: asset.ErrSlow, Detail: "The request did not arrive in time.", Part: "request", Allowed: "at most " + s.config.ReadTimeout.String()}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return malformed("an end before it was complete")
 	default:
@@ -405,23 +405,23 @@ func (s *Server) describe(x *exchange) (bool, error) {
 // fail answers with the problem document for err.
 func (s *Server) fail(x *exchange, err error) {
 	c, text := problemOf(err)
-	if c.close {
+	if closes(c.Kind) {
 		x.endAndLinger()
 	}
-	b := append(x.block[:0], firstValue+"\r\nContent-Type: application/problem+json\r\nCross-Origin-Resource-Policy: cross-origin"...)
-	b = appendLine(b, "Cache-Control", c.cacheControl())
+	b := append(x.block[:0], firstValue+"\r\nContent-Type: "+asset.ProblemMediaType+"\r\nCross-Origin-Resource-Policy: cross-origin"...)
+	b = appendLine(b, "Cache-Control", cacheControl(c.Kind))
 	b = appendCORS(b, x.origins(), x.request.origin)
 	b = appendVary(b, false, x.origins())
-	if seconds := c.retryAfter(); seconds > 0 {
+	if seconds := c.RetryAfter(); seconds > 0 {
 		b = appendNumber(b, "Retry-After", uint64(seconds))
 	}
-	switch c.kind {
-	case errMethod:
+	switch c.Kind {
+	case asset.ErrMethod:
 		b = appendLine(b, "Allow", allowedMethods)
 	case errRange:
 		b = appendContentRange(b, x.span, x.object.Size, unsatisfiable)
 	}
-	x.send(c.status, b)
+	x.send(c.Status, b)
 	x.giveText(text)
 }
 

@@ -118,7 +118,7 @@ func hasToken(list []byte, want string) bool {
 
 func malformed(what string) error {
 	return &asset.Fault{
-		Kind:    errFraming,
+		Kind:    asset.ErrMalformed,
 		Detail:  fmt.Sprintf("The request has %s.", what),
 		Part:    "headers",
 		Allowed: "lines of the form 'Name: value' ended by CR LF, exactly one Host, no Transfer-Encoding, no body on GET, HEAD and OPTIONS",

@@ -1,7 +1,7 @@
 // Package client speaks the management API of an assetmatrix server. Its types are the bodies that the API sends and
 // takes; the server uses the same ones, so the two cannot differ.
 //
-// Its one invariant: whatever the server refuses comes back as a [*Problem], in the server's own words.
+// Its one invariant: whatever the server refuses comes back as a [*asset.Problem], in the server's own words.
 //
 //	c, err := client.New("http://127.0.0.1:9090")
 //	if err != nil { … }
@@ -197,7 +197,7 @@ func (c *Client) request(ctx context.Context, method, path string, body io.Reade
 // maxAnswer is the largest answer that is read, in bytes: a page of a thousand names of half a kilobyte has room.
 const maxAnswer = 16 << 20
 
-// do sends a request and reads its answer. It fails with [*Problem] when the server refused.
+// do sends a request and reads its answer. It fails with [*asset.Problem] when the server refused.
 func do[T any](c *Client, req *http.Request) (T, error) {
 	var answer T
 	resp, err := c.http.Do(req)

@@ -40,7 +40,7 @@ func TestRefusals(t *testing.T) {
 		{418, "application/problem+json", `{}`, "I'm a teapot (418)"},
 	} {
 		_, err := answering(t, c.status, c.mediaType, c.body).Product(t.Context(), "x")
-		if p, ok := errors.AsType[*Problem](err); !ok || p.Status != c.status || p.Error() != c.want {
+		if p, ok := errors.AsType[*asset.Problem](err); !ok || p.Status != c.status || p.Error() != c.want {
 			t.Errorf("%s: %v", c.body, err)
 		}
 	}
