@@ -134,7 +134,7 @@ func (p *Pool) render(ctx context.Context, k asset.Key, h Head, in *os.File, siz
 // Probe says what the size bytes of f are. It returns the media type that the bytes prove, "" when they are no known
 // picture, and a picture when this libvips can load that type: every pixel has been decoded once, so that a truncated
 // or damaged file is an *asset.Fault wrapping [asset.ErrUndecodable], and one over a limit wraps [asset.ErrTooLarge].
-// It waits for a worker like Load. A JPEG that lacks nothing but its end marker passes: libvips has all its pixels.
+// It waits for a worker like Load. A JPEG that lacks nothing but its end marker counts as truncated.
 func (p *Pool) Probe(ctx context.Context, f *os.File, size int64) (mediaType string, pic *asset.Picture, err error) {
 	h, err := p.head(f, size)
 	if errors.Is(err, asset.ErrMediaType) {

@@ -645,9 +645,13 @@ func TestConfig(t *testing.T) {
 	for _, command := range [][]string{{"/bin/false"}, {"/does/not/exist"}, {"/bin/echo", "hello"}} {
 		cfg := testConfig()
 		cfg.Command = command
+		start := time.Now()
 		if p, err := NewPool(cfg, nil, Events{}); err == nil {
 			_ = p.Close()
 			t.Errorf("%v is a worker", command)
+		}
+		if took := time.Since(start); took > startTimeout/2 {
+			t.Errorf("the end of %v was seen after %s", command, took)
 		}
 	}
 	if cfg := testConfig(); cfg.Validate() != nil {

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"image"
 	"image/color"
-	"image/png"
+	"image/jpeg"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/assetmatrix/assetmatrix/asset"
@@ -50,30 +51,34 @@ func TestExactSize(t *testing.T) {
 		{Width: 400, Height: 300}, {Width: 97, Height: 211}, {Width: 1, Height: 1}, {Width: 1000, Height: 10}, {Width: 300}, {Height: 7},
 		{Width: 251, Height: 13, Rotate: 90}, {},
 	}
+	var all sync.WaitGroup
 	for _, s := range sizes {
-		jpg, pic := jpegOf(t, photo(s.Width, s.Height)), pngOf(t, photo(s.Width, s.Height))
-		for _, box := range boxes {
-			for fit := asset.ScaleDown; fit <= asset.Squeeze; fit++ {
-				v := box
-				v.Fit, v.Format = fit, asset.PNG
-				want := v.Layout(s).Canvas
-				if want.Pixels() > 500_000 { // nothing but slow
-					continue
-				}
-				for kind, original := range map[string][]byte{"jpeg": jpg, "png": pic} {
-					out, err := b.render(t, original, v)
-					if err != nil {
-						t.Errorf("%s %v %+v → %v: %v", kind, s, v, want, err)
+		all.Go(func() {
+			jpg, pic := jpegOf(t, photo(s.Width, s.Height)), pngOf(t, photo(s.Width, s.Height))
+			for _, box := range boxes {
+				for fit := asset.ScaleDown; fit <= asset.Squeeze; fit++ {
+					v := box
+					v.Fit, v.Format = fit, asset.JPEG
+					want := v.Layout(s).Canvas
+					if want.Pixels() > 500_000 { // nothing but slow
 						continue
 					}
-					c, err := png.DecodeConfig(bytes.NewReader(out))
-					if err != nil || c.Width != want.Width || c.Height != want.Height {
-						t.Errorf("%s %v %+v: %d × %d, want %v (%v)", kind, s, v, c.Width, c.Height, want, err)
+					for kind, original := range map[string][]byte{"jpeg": jpg, "png": pic} {
+						out, err := b.render(t, original, v)
+						if err != nil {
+							t.Errorf("%s %v %+v → %v: %v", kind, s, v, want, err)
+							continue
+						}
+						c, err := jpeg.DecodeConfig(bytes.NewReader(out))
+						if err != nil || c.Width != want.Width || c.Height != want.Height {
+							t.Errorf("%s %v %+v: %d × %d, want %v (%v)", kind, s, v, c.Width, c.Height, want, err)
+						}
 					}
 				}
 			}
-		}
+		})
 	}
+	all.Wait()
 }
 
 // TestOrientation: every EXIF orientation comes out upright, and rotate and flip come after it.

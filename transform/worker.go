@@ -44,12 +44,13 @@ func startWorker(command []string, fork func(*exec.Cmd) error) (*worker, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = theirs.Close() }()
 	w := &worker{conn: conn, stderr: &tail{}, done: make(chan struct{})}
 	w.cmd = exec.Command(command[0], command[1:]...)
 	w.cmd.Env, w.cmd.Stderr, w.cmd.ExtraFiles, w.cmd.WaitDelay = environment, w.stderr, []*os.File{theirs}, time.Second
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := fork(w.cmd); err != nil {
+	err = fork(w.cmd)
+	_ = theirs.Close() // the worker has the only copy now, so that its end is seen here
+	if err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("start worker: %w", err)
 	}
