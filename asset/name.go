@@ -1,6 +1,7 @@
 package asset
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -68,6 +69,15 @@ func hasEscape(s string) bool {
 
 func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+// CheckProductName decides whether a product can be called so, see [ValidProductName]. The error is a [Fault] of kind
+// [ErrInvalid] about that part.
+func CheckProductName(part, name string) error {
+	if ValidProductName(name) {
+		return nil
+	}
+	return invalidPart(part, fmt.Sprintf("the product's name %q cannot be used", name), "1–63 of a-z, 0-9 and -, not beginning with -")
 }
 
 // ValidProductName reports whether name is [a-z0-9][a-z0-9-]{0,62}.

@@ -1,6 +1,7 @@
 package asset
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -13,8 +14,8 @@ const maxLifetime = 31_536_000
 
 // Validate returns a [Fault] of kind [ErrInvalid] that names by a JSON pointer what cannot be used.
 func (p *Product) Validate() error {
-	if !ValidProductName(p.Name) {
-		return invalidPart("/name", fmt.Sprintf("the name %q cannot be used", p.Name), "1–63 of a-z, 0-9 and -, not beginning with -")
+	if err := CheckProductName("/name", p.Name); err != nil {
+		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Presets)) {
 		if err := validatePreset(name, p.Presets[name]); err != nil {
@@ -30,15 +31,21 @@ func (p *Product) Validate() error {
 }
 
 func validatePreset(name, options string) error {
-	part := "/presets/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name) // RFC 6901 §3
+	part := "/presets/" + EscapePointer(name)
 	if !ValidPresetName(name) {
 		return invalidPart(part, fmt.Sprintf("the preset's name %q cannot be used", name),
 			"1–63 of a-z, 0-9 and -, not beginning with -, and neither original, info nor an option's name")
 	}
-	if _, err := ParseVariant(options); err != nil {
-		return &Fault{Kind: ErrInvalid, Part: part, Detail: fmt.Sprintf("the preset %q cannot be used: %v", name, err)}
+	_, err := ParseVariant(options)
+	if f, ok := errors.AsType[*Fault](err); ok {
+		return invalidPart(part, fmt.Sprintf("the preset %q cannot be used: %s", name, f.Detail), f.Allowed)
 	}
-	return nil
+	return err
+}
+
+// EscapePointer spells a name as one segment of a JSON pointer (RFC 6901 §3).
+func EscapePointer(name string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }
 
 // ValidPresetName reports whether a product may call a preset so: like a product, and not by a word that means

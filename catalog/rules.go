@@ -4,13 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/assetmatrix/assetmatrix/asset"
 )
-
-// maxNameBytes is the longest name of a link, in bytes of UTF-8.
-const maxNameBytes = 512
 
 // check decides whether m is allowed on v. What it returns is an [asset.Fault].
 func (v *View) check(m *Mutation) error {
@@ -19,7 +15,7 @@ func (v *View) check(m *Mutation) error {
 	}
 	switch {
 	case m.PutProduct != nil:
-		return checkProductName(m.PutProduct.Name)
+		return asset.CheckProductName("/name", m.PutProduct.Name)
 	case m.DeleteProduct != "":
 		return v.checkDeleteProduct(m.DeleteProduct)
 	case m.PutAsset != nil:
@@ -143,7 +139,7 @@ func (v *View) checkDeleteAsset(id string) error {
 }
 
 func (v *View) checkPutLink(l *asset.Link) error {
-	if err := checkName(l.Name); err != nil {
+	if err := asset.CheckName(l.Name); err != nil {
 		return err
 	}
 	if _, ok := v.Product(l.Product); !ok {
@@ -165,29 +161,6 @@ func (v *View) checkPutLink(l *asset.Link) error {
 func (v *View) checkDeleteLink(l *LinkRef) error {
 	if _, _, ok := v.Lookup(l.Product, l.Name); !ok {
 		return notFound("/name", "product %q has no %q", l.Product, l.Name)
-	}
-	return nil
-}
-
-// checkProductName holds the grammar [a-z0-9][a-z0-9-]{0,62}.
-func checkProductName(name string) error {
-	bad := strings.ContainsFunc(name, func(r rune) bool { return r != '-' && (r < 'a' || r > 'z') && (r < '0' || r > '9') })
-	if bad || name == "" || name[0] == '-' || len(name) > 63 {
-		return invalid("/name", "the product's name cannot be used", "1 to 63 of a-z, 0-9 and -, not beginning with -")
-	}
-	return nil
-}
-
-// checkName holds what a name may be: path segments that no proxy on the way would rewrite.
-func checkName(name string) error {
-	const allowed = "1 to 512 bytes of UTF-8 in segments parted by /, none of them empty, . or .., without control characters"
-	if name == "" || len(name) > maxNameBytes || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
-		return invalid("/name", "the name cannot be used", allowed)
-	}
-	for segment := range strings.SplitSeq(name, "/") {
-		if segment == "" || segment == "." || segment == ".." {
-			return invalid("/name", "the name cannot be used", allowed)
-		}
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func (w *walk) object(s *huma.Schema, at string) error {
 	for w.tokens.More() {
 		token, _ := w.tokens.Token()
 		name := token.(string)
-		of, here := member(s, name), at+"/"+escapePointer(name)
+		of, here := member(s, name), at+"/"+asset.EscapePointer(name)
 		switch {
 		case of == nil:
 			return fault(errContent, here, "this field is not known", describe(w.registry, s))
@@ -175,9 +175,12 @@ func pointer(at string) string {
 	return at
 }
 
-// escapePointer spells a name in a JSON pointer (RFC 6901 §3).
-func escapePointer(name string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+// aboutContent makes a refusal of the body's JSON of one that asset has for a record which is made of it.
+func aboutContent(err error) error {
+	if f, ok := errors.AsType[*asset.Fault](err); ok && f.Kind == asset.ErrInvalid {
+		return fault(errContent, f.Part, f.Detail, f.Allowed)
+	}
+	return err
 }
 
 // describe says what a schema allows.

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 
@@ -18,25 +17,4 @@ func nameOf(r *http.Request) (string, error) {
 	}
 	t, err := resolve.Parse("/x/original/"+escaped, "")
 	return t.Name, err
-}
-
-func checkProductName(name string) error {
-	if asset.ValidProductName(name) {
-		return nil
-	}
-	return fault(asset.ErrInvalid, "product", "the product's name cannot be used", "1 to 63 of a-z, 0-9 and -, not beginning with -")
-}
-
-// checkPreset passes what a delivery URL can name and mean.
-func checkPreset(name, options string) error {
-	part := "/presets/" + escapePointer(name)
-	if !resolve.ValidPresetName(name) {
-		return fault(errContent, part, "the preset's name cannot be used",
-			"1 to 63 of a-z, 0-9 and -, not beginning with -, and neither original, info nor an option's name")
-	}
-	_, err := asset.ParseVariant(options)
-	if f, ok := errors.AsType[*asset.Fault](err); ok {
-		return fault(errContent, part, f.Detail, f.Allowed)
-	}
-	return err
 }

@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -87,19 +85,22 @@ type productWriter struct {
 }
 
 func (w *productWriter) put(ctx context.Context, in *productInput) (*productOutput, error) {
-	if err := checkProductName(in.Product); err != nil {
+	if err := asset.CheckProductName("product", in.Product); err != nil {
 		return nil, err
 	}
 	spec, err := w.specs.read(in.request)
 	if err != nil {
 		return nil, err
 	}
+	if err := checkLifetimes(spec.Lifetimes); err != nil {
+		return nil, err
+	}
 	next := asset.Product{Name: in.Product, Presets: spec.Presets, Origins: spec.Origins}
 	if spec.Lifetimes != nil {
 		next.Lifetimes = asset.Lifetimes(*spec.Lifetimes)
 	}
-	if err := checkSpec(&spec); err != nil {
-		return nil, err
+	if err := next.Validate(); err != nil {
+		return nil, aboutContent(err)
 	}
 	return w.define(ctx, next)
 }
@@ -134,29 +135,10 @@ func sameProduct(a, b *asset.Product) bool {
 	return reflect.DeepEqual(x, y)
 }
 
-// checkSpec finds what the schema cannot say.
-func checkSpec(spec *client.ProductSpec) error {
-	for _, name := range slices.Sorted(maps.Keys(spec.Presets)) {
-		if err := checkPreset(name, spec.Presets[name]); err != nil {
-			return err
-		}
-	}
-	for i, origin := range spec.Origins {
-		if !isOrigin(origin) {
-			return fault(errContent, fmt.Sprintf("/origins/%d", i), "this is no origin", "scheme://host or scheme://host:port in lower case, or *")
-		}
-	}
-	if spec.Lifetimes != nil && *spec.Lifetimes == (client.Lifetimes{}) {
+// checkLifetimes refuses what the record could not tell from no lifetimes.
+func checkLifetimes(l *client.Lifetimes) error {
+	if l != nil && *l == (client.Lifetimes{}) {
 		return fault(errContent, "/lifetimes", "lifetimes that are all 0 cannot be told from none", "at least one above 0, or no lifetimes at all for the server's defaults")
 	}
 	return nil
-}
-
-// isOrigin reports whether s is what a browser sends as Origin (RFC 6454 §6.2).
-func isOrigin(s string) bool {
-	if s == "*" {
-		return true
-	}
-	u, err := url.Parse(s)
-	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && s == u.Scheme+"://"+u.Host && s == strings.ToLower(s)
 }
