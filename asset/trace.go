@@ -38,7 +38,8 @@ type Trace struct {
 	Collapsed bool
 	// Stored: the filled object was given to at least one cache.
 	Stored bool
-	// Spent is the time spent in each room, its callees included; zero where the request did not go.
+	// Spent is the time spent in each room, zero where the request did not go. A tier's is that of its own store, while
+	// that of Transforming has the loading of the original in it.
 	Spent [Rooms]time.Duration
 }
 

@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 )
@@ -207,6 +208,17 @@ func isoExtent(in *scanner, body int64, h *Head) error {
 	}
 	if w*height > int64(h.Width)*int64(h.Height) {
 		h.Width, h.Height = int(w), int(height)
+	}
+	return nil
+}
+
+// pdfTail is where the end mark of a whole document stands (ISO 32000-1 Annex H, implementation note 18).
+const pdfTail = 1024
+
+// pdfHeader looks for the end mark alone: a document's pages have a size only when they are drawn.
+func pdfHeader(in *scanner, _ *Head) error {
+	if !bytes.Contains(in.upTo(max(0, in.size-pdfTail), pdfTail), []byte("%%EOF")) {
+		return errCut
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"image/png"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"golang.org/x/image/font"
@@ -154,6 +155,13 @@ func pngClaiming(w, h uint32) []byte {
 	b := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0d"), ihdr...)
 	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(ihdr))
 	return append(b, "\x00\x00\x00\x00IEND\xae\x42\x60\x82"...)
+}
+
+// undrawable is a whole document that needs a password which nobody has.
+func undrawable() []byte {
+	plain := string(pdfOf(50, 50, 1))
+	locked := "/Encrypt<</Filter/Standard/V 2/R 3/Length 128/P -44/O<" + strings.Repeat("ab", 32) + ">/U<" + strings.Repeat("cd", 32) + ">>>/ID[<00><00>]/Root"
+	return []byte(strings.Replace(plain, "/Root", locked, 1))
 }
 
 // pdfOf makes a document of pages of w × h points, each with one rectangle further to the right.

@@ -10,9 +10,9 @@ import (
 
 // An encoder makes bytes in one format.
 type encoder struct {
-	// quality is the default, chosen so that photographs look equal in all formats. On five photographs at 800 px the
+	// quality is the default, chosen so that photographs look equal in all formats. On five pictures at 800 px the
 	// mean SSIM (luma, 8 × 8) against the lossless rendition was 0.977 for JPEG 80, 0.977 for WebP 82, 0.975 for AVIF
-	// 58 and 0.978 for AVIF 62. PNG is lossless and has none.
+	// 58 and 0.978 for AVIF 62, between which AVIF's default lies. PNG is lossless and has none.
 	quality int
 	// maxSide is the largest width or height in px that the format can hold (WebP: RFC 9649 §2.7) or libvips makes.
 	maxSide int

@@ -2,7 +2,7 @@ package transform
 
 import "github.com/assetmatrix/assetmatrix/asset"
 
-// Bytes that a render takes, as measured on libvips 8.14; an estimate, to be over rather than under.
+// Bytes that a render takes. They are reckoned from what libvips 8.14 and its encoders keep, to be over rather than under.
 const (
 	perRender    = 24 << 20 // the pipeline's own buffers
 	bufferLines  = 512      // of a picture that is decoded line by line

@@ -87,7 +87,7 @@ var headers = map[string]func(*scanner, *Head) error{
 	avifType: isoHeader,
 	heicType: isoHeader,
 	heifType: isoHeader,
-	pdfType:  func(*scanner, *Head) error { return nil },
+	pdfType:  pdfHeader,
 }
 
 var (

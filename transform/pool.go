@@ -134,7 +134,8 @@ func (p *Pool) render(ctx context.Context, k asset.Key, h Head, in *os.File, siz
 // Probe says what the size bytes of f are. It returns the media type that the bytes prove, "" when they are no known
 // picture, and a picture when this libvips can load that type: every pixel has been decoded once, so that a truncated
 // or damaged file is an *asset.Fault wrapping [asset.ErrUndecodable], and one over a limit wraps [asset.ErrTooLarge].
-// It waits for a worker like Load. A JPEG that lacks nothing but its end marker counts as truncated.
+// It waits for a worker like Load. A JPEG that lacks nothing but its end marker counts as truncated. A whole PDF whose
+// pages cannot be drawn is a file and no picture.
 func (p *Pool) Probe(ctx context.Context, f *os.File, size int64) (mediaType string, pic *asset.Picture, err error) {
 	h, err := p.head(f, size)
 	if errors.Is(err, asset.ErrMediaType) {
@@ -143,7 +144,11 @@ func (p *Pool) Probe(ctx context.Context, f *os.File, size int64) (mediaType str
 	if err != nil {
 		return "", nil, fmt.Errorf("probe: %w", err)
 	}
-	if pic, err = p.probe(ctx, h, f, size); err != nil {
+	pic, err = p.probe(ctx, h, f, size)
+	if h.MediaType == pdfType && errors.Is(err, asset.ErrUndecodable) {
+		return h.MediaType, nil, nil // encrypted, say: nothing to draw, and a file like any other
+	}
+	if err != nil {
 		return "", nil, fmt.Errorf("probe: %w", err)
 	}
 	return h.MediaType, pic, nil

@@ -341,6 +341,9 @@ func TestPages(t *testing.T) {
 	if _, pic, err := b.probe(t, animation); err != nil || !pic.Animated || pic.Pages != 4 {
 		t.Errorf("gif: %+v %v", pic, err)
 	}
+	if mt, pic, err := b.probe(t, undrawable()); err != nil || pic != nil || mt != pdfType {
+		t.Errorf("a PDF that cannot be drawn is a file: %q %+v %v", mt, pic, err)
+	}
 	if mt, pic, err := b.probe(t, doc); err != nil || pic.Animated || pic.Pages != 3 || mt != pdfType || pic.Width != 200 || pic.Alpha {
 		t.Errorf("pdf: %+v %v", pic, err)
 	}
