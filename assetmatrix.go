@@ -5,7 +5,7 @@
 //
 //	cfg, err := assetmatrix.LoadConfig("config.yaml", os.Environ())
 //	if err != nil { … }
-//	system, err := assetmatrix.New(ctx, cfg, "v1", logger)
+//	system, err := assetmatrix.New(ctx, cfg, "v1", os.Stderr)
 //	if err != nil { … }
 //	err = system.Run(ctx) // until ctx ends, then drained and closed
 package assetmatrix
@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -39,6 +40,7 @@ const WorkerCommand = "render-worker"
 // A System is everything in one process. Make it with [New].
 type System struct {
 	cfg      Config
+	logs     io.Writer
 	log      *slog.Logger
 	metrics  *metrics
 	draining atomic.Bool
@@ -65,13 +67,17 @@ type closer struct {
 }
 
 // New opens everything and binds both listeners, but answers nobody yet. On an error all that was opened is closed.
-// ctx bounds the opening.
-func New(ctx context.Context, cfg Config, version string, log *slog.Logger) (*System, error) {
+// ctx bounds the opening. The log goes to logs.
+func New(ctx context.Context, cfg Config, version string, logs io.Writer) (*System, error) {
 	cfg = cfg.placed()
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	s := &System{cfg: cfg, log: log, metrics: newMetrics(prometheus.NewRegistry())}
+	log, err := cfg.Log.logger(logs)
+	if err != nil {
+		return nil, fmt.Errorf("config: log.%w", err)
+	}
+	s := &System{cfg: cfg, logs: logs, log: log, metrics: newMetrics(prometheus.NewRegistry())}
 	for _, open := range []func(context.Context) error{
 		s.openData,
 		s.openCatalog,
@@ -158,7 +164,11 @@ func (s *System) openDelivery(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.delivery, err = proxy.New(s.cfg.Delivery, resolver, s.front, s.proxyEvents(), s.accessLog()); err != nil {
+	access, err := s.accessLog()
+	if err != nil {
+		return err
+	}
+	if s.delivery, err = proxy.New(s.cfg.Delivery, resolver, s.front, s.proxyEvents(), access); err != nil {
 		return err
 	}
 	s.deliveryListener, err = s.listen("delivery.listen", s.cfg.Delivery.Listen)

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"image"
 	"image/jpeg"
-	"log/slog"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -294,7 +294,7 @@ func TestReadiness(t *testing.T) {
 func TestSecondServerOnOneDirectory(t *testing.T) {
 	s := boot(t, nil)
 	cfg := testConfig(s.dir)
-	if _, err := New(context.Background(), cfg, "test", slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "in use by process") {
+	if _, err := New(context.Background(), cfg, "test", io.Discard); err == nil || !strings.Contains(err.Error(), "in use by process") {
 		t.Errorf("a second server on the same data_dir: %v", err)
 	}
 }

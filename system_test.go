@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"image"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
@@ -55,7 +54,7 @@ func exit(err error) {
 func serveForTest(dir string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	system, err := New(ctx, testConfig(dir), "test", slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	system, err := New(ctx, testConfig(dir), "test", os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -99,7 +98,7 @@ func boot(t testing.TB, change func(*Config)) *site {
 		change(&cfg)
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	system, err := New(ctx, cfg, "test", slog.New(slog.NewTextHandler(t.Output(), nil)))
+	system, err := New(ctx, cfg, "test", t.Output())
 	if err != nil {
 		stop()
 		t.Fatal(err)
