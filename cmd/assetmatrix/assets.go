@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -23,9 +21,15 @@ func putCommand() *cobra.Command {
 		Use:     "put PRODUCT/NAME FILE",
 		Short:   "Upload a file: the first upload makes the asset, the next a version",
 		Example: "  assetmatrix put shop/banners/hero.jpg ~/pictures/hero.jpg\n  generate | assetmatrix put shop/feeds/prices.csv -",
-		Args:    exactly(2),
+		Args:    takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return put(cmd.Context(), cmd.OutOrStdout(), r, args[0], args[1], o)
+			product, name, err := splitTarget(args[0])
+			if err != nil {
+				return err
+			}
+			return ask(cmd, r, func(ctx context.Context, c *client.Client) (client.Receipt, error) {
+				return upload(ctx, cmd, c, product, name, args[1], o)
+			}, showReceipt)
 		},
 	}
 	r.flags(cmd)
@@ -35,50 +39,13 @@ func putCommand() *cobra.Command {
 	return cmd
 }
 
-func put(ctx context.Context, out io.Writer, r remote, target, path string, o client.PutOptions) error {
-	product, name, err := splitTarget(target)
+func upload(ctx context.Context, cmd *cobra.Command, c *client.Client, product, name, path string, o client.PutOptions) (client.Receipt, error) {
+	body, size, err := open(path, cmd.InOrStdin())
 	if err != nil {
-		return err
-	}
-	c, err := r.client()
-	if err != nil {
-		return err
-	}
-	body, size, err := open(path)
-	if err != nil {
-		return err
+		return client.Receipt{}, err
 	}
 	defer func() { _ = body.Close() }()
-	receipt, err := c.PutAsset(ctx, product, name, withProgress(body, size), size, o)
-	if err != nil {
-		return err
-	}
-	if r.json {
-		return printJSON(out, receipt)
-	}
-	return printRows(out, nil, [][]string{
-		{"asset", receipt.ID},
-		{"version", fmt.Sprint(receipt.Version) + unchanged(receipt)},
-		{"type", receipt.MediaType},
-		{"size", fmt.Sprintf("%d bytes%s", receipt.Size, pixels(receipt.Width, receipt.Height))},
-		{"sha-256", receipt.Digest.String()},
-		{"revision", fmt.Sprint(receipt.Revision)},
-		{"path", receipt.Path},
-	})
-}
-
-func unchanged(receipt client.Receipt) string {
-	if receipt.Unchanged {
-		return " (these bytes were there already)"
-	}
-	return ""
-}
-
-func pixels(width, height int) string {
-	if width == 0 {
-		return ""
-	}
-	return fmt.Sprintf(", %d × %d px", width, height)
+	return c.PutAsset(ctx, product, name, withProgress(body, size, cmd.ErrOrStderr()), size, o)
 }
 
 // splitTarget takes PRODUCT/NAME apart.
@@ -90,10 +57,10 @@ func splitTarget(target string) (product, name string, err error) {
 	return product, name, nil
 }
 
-// open returns the file, or standard input for "-", and its size, -1 when that is not known.
-func open(path string) (io.ReadCloser, int64, error) {
+// open returns the file, or in for "-", and its size, -1 when that is not known.
+func open(path string, in io.Reader) (io.ReadCloser, int64, error) {
 	if path == "-" {
-		return io.NopCloser(os.Stdin), -1, nil
+		return io.NopCloser(in), -1, nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -110,14 +77,33 @@ func open(path string) (io.ReadCloser, int64, error) {
 	return f, info.Size(), nil
 }
 
-// withProgress shows a bar on standard error when that is a terminal and the upload is large enough to take a while.
-func withProgress(r io.Reader, size int64) io.Reader {
+// withProgress shows a bar on errs when that is a terminal and the upload is large enough to take a while.
+func withProgress(r io.Reader, size int64, errs io.Writer) io.Reader {
 	const worthIt = 8 << 20
-	if size >= 0 && size < worthIt || !term.IsTerminal(int(os.Stderr.Fd())) {
+	screen, ok := errs.(*os.File)
+	if !ok || size >= 0 && size < worthIt || !term.IsTerminal(int(screen.Fd())) {
 		return r
 	}
-	bar := progressbar.DefaultBytes(size, "uploading")
-	return io.TeeReader(r, bar)
+	return io.TeeReader(r, progressbar.DefaultBytes(size, "uploading"))
+}
+
+func showReceipt(out io.Writer, receipt client.Receipt) error {
+	version, size := fmt.Sprint(receipt.Version), fmt.Sprintf("%d bytes", receipt.Size)
+	if receipt.Unchanged {
+		version += " (these bytes were there already)"
+	}
+	if receipt.Width != 0 {
+		size += fmt.Sprintf(", %d × %d px", receipt.Width, receipt.Height)
+	}
+	return printRows(out, nil, [][]string{
+		{"asset", receipt.ID},
+		{"version", version},
+		{"type", receipt.MediaType},
+		{"size", size},
+		{"sha-256", receipt.Digest.String()},
+		{"revision", fmt.Sprint(receipt.Revision)},
+		{"path", receipt.Path},
+	})
 }
 
 func getCommand() *cobra.Command {
@@ -126,17 +112,18 @@ func getCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get PRODUCT[/NAME]",
 		Short: "Show an asset with its versions and links, or list a product's assets",
-		Args:  exactly(1),
+		Args:  takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := r.client()
+			if product, ok := wholeProduct(args[0]); ok {
+				return list(cmd, r, product, o)
+			}
+			product, name, err := splitTarget(args[0])
 			if err != nil {
 				return err
 			}
-			product, name, _ := strings.Cut(args[0], "/")
-			if name == "" {
-				return list(cmd.Context(), cmd.OutOrStdout(), c, r.json, product, o)
-			}
-			return show(cmd.Context(), cmd.OutOrStdout(), c, r.json, product, name)
+			return ask(cmd, r, func(ctx context.Context, c *client.Client) (client.Entry, error) {
+				return c.Asset(ctx, product, name)
+			}, showEntry)
 		},
 	}
 	r.flags(cmd)
@@ -146,61 +133,58 @@ func getCommand() *cobra.Command {
 	return cmd
 }
 
-func show(ctx context.Context, out io.Writer, c *client.Client, asJSON bool, product, name string) error {
-	entry, err := c.Asset(ctx, product, name)
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		return printJSON(out, entry)
-	}
-	fmt.Fprintf(out, "%s/%s is asset %s of %s, %s, version %d\n\n", product, name, entry.ID, entry.Owner, entry.Status, entry.Version)
-	var rows [][]string
+// wholeProduct reports whether the target is a product alone, with or without a slash behind it.
+func wholeProduct(target string) (product string, ok bool) {
+	product, name, _ := strings.Cut(target, "/")
+	return product, product != "" && name == ""
+}
+
+func showEntry(out io.Writer, entry client.Entry) error {
+	fmt.Fprintf(out, "%s/%s is asset %s of %s, %s, version %d\n\n", entry.Product, entry.Name, entry.ID, entry.Owner, entry.Status, entry.Version)
+	var versions, links [][]string
 	for _, v := range entry.Versions {
 		size := ""
 		if v.Picture != nil {
-			size = fmt.Sprintf("%d×%d", v.Picture.Width, v.Picture.Height)
+			size = pixels(v.Picture.Width, v.Picture.Height)
 		}
-		rows = append(rows, []string{fmt.Sprint(v.Number), v.MediaType, size, fmt.Sprint(v.Size), v.Digest.String()[:16], v.Created.Format("2006-01-02 15:04:05")})
+		versions = append(versions, []string{fmt.Sprint(v.Number), v.MediaType, size, fmt.Sprint(v.Size), v.Digest.String()[:16], moment(v.Created)})
 	}
-	if err := printRows(out, []string{"VERSION", "TYPE", "PX", "BYTES", "SHA-256", "CREATED"}, rows); err != nil {
-		return err
-	}
-	rows = nil
 	for _, l := range entry.Links {
 		pin := "follows"
 		if l.Version != 0 {
 			pin = fmt.Sprintf("pinned to %d", l.Version)
 		}
-		rows = append(rows, []string{l.Product, l.Name, pin})
+		links = append(links, []string{l.Product, l.Name, pin})
+	}
+	if err := printRows(out, []string{"VERSION", "TYPE", "PX", "BYTES", "SHA-256", "CREATED"}, versions); err != nil {
+		return err
 	}
 	fmt.Fprintln(out)
-	return printRows(out, []string{"PRODUCT", "NAME", "VERSION"}, rows)
+	return printRows(out, []string{"PRODUCT", "NAME", "VERSION"}, links)
 }
 
-func list(ctx context.Context, out io.Writer, c *client.Client, asJSON bool, product string, o client.ListOptions) error {
-	page, err := c.List(ctx, product, o)
-	if err != nil {
-		return err
+// pixels spells a size in a row, "" for what is no picture.
+func pixels(width, height int) string {
+	if width == 0 {
+		return ""
 	}
-	if asJSON {
-		return printJSON(out, page)
-	}
-	var rows [][]string
-	for _, a := range page.Assets {
-		size := ""
-		if a.Width != 0 {
-			size = fmt.Sprintf("%d×%d", a.Width, a.Height)
+	return fmt.Sprintf("%d×%d", width, height)
+}
+
+// list prints a page of a product's assets. Where the next begins is no part of the rows and stands on standard error.
+func list(cmd *cobra.Command, r remote, product string, o client.ListOptions) error {
+	return ask(cmd, r, func(ctx context.Context, c *client.Client) (client.Page, error) {
+		return c.List(ctx, product, o)
+	}, func(out io.Writer, page client.Page) error {
+		var rows [][]string
+		for _, a := range page.Assets {
+			rows = append(rows, []string{a.Name, fmt.Sprint(a.Version), string(a.Status), a.MediaType, pixels(a.Width, a.Height), fmt.Sprint(a.Size)})
 		}
-		rows = append(rows, []string{a.Name, fmt.Sprint(a.Version), string(a.Status), a.MediaType, size, fmt.Sprint(a.Size)})
-	}
-	if err := printRows(out, []string{"NAME", "VERSION", "STATUS", "TYPE", "PX", "BYTES"}, rows); err != nil {
-		return err
-	}
-	if page.Next != "" {
-		fmt.Fprintf(os.Stderr, "There is more: --cursor %s\n", page.Next)
-	}
-	return nil
+		if page.Next != "" {
+			fmt.Fprintf(cmd.ErrOrStderr(), "There is more: --cursor %s\n", page.Next)
+		}
+		return printRows(out, []string{"NAME", "VERSION", "STATUS", "TYPE", "PX", "BYTES"}, rows)
+	})
 }
 
 func linkCommand() *cobra.Command {
@@ -210,9 +194,23 @@ func linkCommand() *cobra.Command {
 		Use:     "link PRODUCT/NAME OTHER/NAME",
 		Short:   "Give a product a name for an asset that another product has",
 		Example: "  assetmatrix link app/hero.jpg shop/banners/hero.jpg",
-		Args:    exactly(2),
+		Args:    takes(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return link(cmd.Context(), cmd.OutOrStdout(), r, args[0], args[1], pin)
+			product, name, err := splitTarget(args[0])
+			if err != nil {
+				return err
+			}
+			owner, known, err := splitTarget(args[1])
+			if err != nil {
+				return err
+			}
+			return ask(cmd, r, func(ctx context.Context, c *client.Client) (client.Link, error) {
+				entry, err := c.Asset(ctx, owner, known)
+				if err != nil {
+					return client.Link{}, err
+				}
+				return c.PutLink(ctx, product, name, client.LinkSpec{Asset: entry.ID, Version: pin})
+			}, showLink)
 		},
 	}
 	r.flags(cmd)
@@ -220,71 +218,7 @@ func linkCommand() *cobra.Command {
 	return cmd
 }
 
-func link(ctx context.Context, out io.Writer, r remote, to, from string, pin int) error {
-	product, name, err := splitTarget(to)
-	if err != nil {
-		return err
-	}
-	owner, known, err := splitTarget(from)
-	if err != nil {
-		return err
-	}
-	c, err := r.client()
-	if err != nil {
-		return err
-	}
-	entry, err := c.Asset(ctx, owner, known)
-	if err != nil {
-		return err
-	}
-	made, err := c.PutLink(ctx, product, name, client.LinkSpec{Asset: entry.ID, Version: pin})
-	if err != nil {
-		return err
-	}
-	if r.json {
-		return printJSON(out, made)
-	}
-	fmt.Fprintf(out, "%s/%s is asset %s, at revision %d\n", product, name, entry.ID, made.Revision)
-	return nil
-}
-
-func urlCommand() *cobra.Command {
-	var base string
-	cmd := &cobra.Command{
-		Use:     "url PRODUCT/NAME [OPTIONS]",
-		Short:   "Spell the delivery URL of an asset in canonical form",
-		Example: "  assetmatrix url shop/banners/hero.jpg width=400,height=300,fit=cover",
-		Args:    cobra.RangeArgs(1, 2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			options := "original"
-			if len(args) == 2 {
-				options = args[1]
-			}
-			spelled, err := deliveryURL(base, args[0], options)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), spelled)
-			return nil
-		},
-	}
-	cmd.Flags().StringVar(&base, "delivery", "http://127.0.0.1:8080", "where the front door is")
-	return cmd
-}
-
-func printJSON(out io.Writer, v any) error {
-	e := json.NewEncoder(out)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
-func printRows(out io.Writer, head []string, rows [][]string) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	if head != nil {
-		fmt.Fprintln(w, strings.Join(head, "\t"))
-	}
-	for _, row := range rows {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
-	}
-	return w.Flush()
+func showLink(out io.Writer, l client.Link) error {
+	_, err := fmt.Fprintf(out, "%s/%s is asset %s, at revision %d\n", l.Product, l.Name, l.Asset, l.Revision)
+	return err
 }

@@ -7,11 +7,16 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +34,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:]))
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
 // work renders what the server on the other end of descriptor 3 asks for.
@@ -41,16 +46,19 @@ func work() int {
 	return 0
 }
 
-func run(ctx context.Context, args []string) int {
+// run does what args ask for and returns the exit status.
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	root := command()
 	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errs)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(os.Stderr, "assetmatrix:", err)
-	var wrong usageError
-	if errors.As(err, &wrong) {
+	fmt.Fprintln(errs, "assetmatrix:", err)
+	if _, wrong := errors.AsType[usageError](err); wrong {
 		return 2
 	}
 	return 1
@@ -79,11 +87,11 @@ func command() *cobra.Command {
 	return root
 }
 
-// exactly is cobra.ExactArgs with words of its own and exit status 2.
-func exactly(n int) cobra.PositionalArgs {
+// takes is cobra.RangeArgs with exit status 2 and the command's usage.
+func takes(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != n {
-			return usageError{fmt.Errorf("%s takes %d arguments, %d given; usage: %s", cmd.Name(), n, len(args), cmd.UseLine())}
+		if len(args) < least || len(args) > most {
+			return usageError{fmt.Errorf("%d arguments are given; usage: %s", len(args), cmd.UseLine())}
 		}
 		return nil
 	}
@@ -104,10 +112,38 @@ func (r *remote) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&r.json, "json", false, "print JSON")
 }
 
-func (r *remote) client() (*client.Client, error) {
+// ask asks the server and prints its answer: as JSON when that is wanted, otherwise as show writes it.
+func ask[T any](cmd *cobra.Command, r remote, call func(context.Context, *client.Client) (T, error), show func(io.Writer, T) error) error {
 	c, err := client.New(r.control)
 	if err != nil {
-		return nil, usageError{err}
+		return usageError{err}
 	}
-	return c, nil
+	answer, err := call(cmd.Context(), c)
+	if err != nil {
+		return err
+	}
+	if r.json {
+		return printJSON(cmd.OutOrStdout(), answer)
+	}
+	return show(cmd.OutOrStdout(), answer)
 }
+
+func printJSON(out io.Writer, v any) error {
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+func printRows(out io.Writer, head []string, rows [][]string) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	if head != nil {
+		fmt.Fprintln(w, strings.Join(head, "\t"))
+	}
+	for _, row := range rows {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	return w.Flush()
+}
+
+// moment spells a time in a row.
+func moment(t time.Time) string { return t.Format("2006-01-02 15:04:05") }

@@ -19,9 +19,11 @@ func productsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "products",
 		Short: "List the products",
-		Args:  exactly(0),
+		Args:  takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return listProducts(cmd.Context(), cmd.OutOrStdout(), r)
+			return ask(cmd, r, func(ctx context.Context, c *client.Client) (client.Products, error) {
+				return c.Products(ctx)
+			}, showProducts)
 		},
 	}
 	r.flags(cmd)
@@ -29,21 +31,10 @@ func productsCommand() *cobra.Command {
 	return cmd
 }
 
-func listProducts(ctx context.Context, out io.Writer, r remote) error {
-	c, err := r.client()
-	if err != nil {
-		return err
-	}
-	all, err := c.Products(ctx)
-	if err != nil {
-		return err
-	}
-	if r.json {
-		return printJSON(out, all)
-	}
+func showProducts(out io.Writer, all client.Products) error {
 	var rows [][]string
 	for _, p := range all.Products {
-		rows = append(rows, []string{p.Name, strings.Join(slices.Sorted(maps.Keys(p.Presets)), " "), p.Created.Format("2006-01-02 15:04:05")})
+		rows = append(rows, []string{p.Name, strings.Join(slices.Sorted(maps.Keys(p.Presets)), " "), moment(p.Created)})
 	}
 	return printRows(out, []string{"PRODUCT", "PRESETS", "CREATED"}, rows)
 }
@@ -55,27 +46,22 @@ func productsPutCommand() *cobra.Command {
 		Use:     "put PRODUCT",
 		Short:   "Make a product, or give one this shape",
 		Example: "  assetmatrix products put shop --preset 'thumb=w=200,h=200,fit=cover' --origin https://shop.example",
-		Args:    exactly(1),
+		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := r.client()
-			if err != nil {
-				return err
-			}
-			p, err := c.PutProduct(cmd.Context(), args[0], spec)
-			if err != nil {
-				return err
-			}
-			if r.json {
-				return printJSON(cmd.OutOrStdout(), p)
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s stands so at revision %d\n", p.Name, p.Revision)
-			return nil
+			return ask(cmd, r, func(ctx context.Context, c *client.Client) (client.Product, error) {
+				return c.PutProduct(ctx, args[0], spec)
+			}, showProduct)
 		},
 	}
 	r.flags(cmd)
 	cmd.Flags().Var(presets{&spec.Presets}, "preset", "NAME=OPTIONS; may be given several times")
 	cmd.Flags().StringArrayVar(&spec.Origins, "origin", nil, "a CORS origin that may read; may be given several times; none is any")
 	return cmd
+}
+
+func showProduct(out io.Writer, p client.Product) error {
+	_, err := fmt.Fprintf(out, "%s stands so at revision %d\n", p.Name, p.Revision)
+	return err
 }
 
 // presets is a flag of NAME=OPTIONS, whose options hold commas and equal signs themselves.
@@ -102,7 +88,7 @@ func versionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  exactly(0),
+		Args:  takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), map[string]string{"version": version, "go": runtime.Version()})

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -18,9 +19,13 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the whole system in this process until SIGTERM",
-		Args:  exactly(0),
+		Args:  takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return serve(cmd.Context(), config)
+			cfg, err := load(config)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), cfg, cmd.ErrOrStderr())
 		},
 	}
 	configFlag(cmd, &config)
@@ -31,16 +36,18 @@ func configFlag(cmd *cobra.Command, config *string) {
 	cmd.Flags().StringVar(config, "config", "", "the configuration file; without one, the defaults and the environment")
 }
 
-func serve(ctx context.Context, path string) error {
+// load reads the configuration.
+func load(path string) (assetmatrix.Config, error) {
 	cfg, err := assetmatrix.LoadConfig(path, os.Environ())
 	if err != nil {
-		return err
+		return cfg, usageError{err}
 	}
-	log, err := cfg.Log.Logger(os.Stderr)
-	if err != nil {
-		return err
-	}
-	system, err := assetmatrix.New(ctx, cfg, version, log)
+	return cfg, nil
+}
+
+// serve logs to errs.
+func serve(ctx context.Context, cfg assetmatrix.Config, errs io.Writer) error {
+	system, err := assetmatrix.New(ctx, cfg, version, errs)
 	if err != nil {
 		return err
 	}
@@ -53,11 +60,11 @@ func checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Say whether a configuration can be used, or with --live whether its server answers",
-		Args:  exactly(0),
+		Args:  takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := assetmatrix.LoadConfig(config, os.Environ())
+			cfg, err := load(config)
 			if err != nil {
-				return usageError{err}
+				return err
 			}
 			if live {
 				return alive(cmd.Context(), cfg.Control.Listen)
