@@ -31,7 +31,7 @@ func TestOriginalKey(t *testing.T) {
 
 func TestKeyHashTellsKeysApart(t *testing.T) {
 	base := Key{Original: Digest{1}, Variant: Variant{Width: 400, Format: WebP}, Generation: 1}
-	if base.Hash() != base.Hash() {
+	if same := base; same.Hash() != base.Hash() {
 		t.Error("two hashes of one key")
 	}
 	others := []Key{base, base, base, base, {}}

@@ -15,7 +15,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,6 +26,7 @@ import (
 	"time"
 
 	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/asset/assettest"
 	"github.com/assetmatrix/assetmatrix/catalog"
 	"github.com/assetmatrix/assetmatrix/origin"
 	"github.com/assetmatrix/assetmatrix/transform"
@@ -695,37 +695,15 @@ func wantUnavailable(t testing.TB, err error) {
 }
 
 func TestPutDiskFull(t *testing.T) {
-	if !alone(t) {
+	if !assettest.Alone(t) {
 		return
 	}
 	h := newHouse(t)
 	before := h.traces(t)
-	limitFiles(t, 64<<10)
+	assettest.LimitFiles(t, 64<<10)
 	_, err := h.Put(t.Context(), upload("hero", make([]byte, 256<<10)))
 	wantUnavailable(t, err)
 	if after := h.traces(t); after != before {
 		t.Errorf("left behind: %s, was %s", after, before)
 	}
-}
-
-// alone runs the test in a process of its own, because it changes what is the whole process's. It reports whether this
-// is that process.
-func alone(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv("ALONE") == t.Name() {
-		return true
-	}
-	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
-	child.Env = append(os.Environ(), "ALONE="+t.Name())
-	if out, err := child.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	return false
-}
-
-// limitFiles lets no file of this process grow beyond so many bytes, as a full disk would not.
-func limitFiles(t *testing.T, bytes uint64) {
-	t.Helper()
-	signal.Ignore(syscall.SIGXFSZ)
-	must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: bytes, Max: bytes}))
 }

@@ -9,8 +9,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -337,7 +335,7 @@ func endless(size int64) *asset.Object {
 }
 
 func TestBucketDiskFull(t *testing.T) {
-	if !alone(t) {
+	if !assettest.Alone(t) {
 		return
 	}
 	dir := t.TempDir()
@@ -346,7 +344,7 @@ func TestBucketDiskFull(t *testing.T) {
 	o := original(2 << 20)
 	must(t, inMemory.Put(t.Context(), o))
 
-	limitFiles(t, 1<<20)
+	assettest.LimitFiles(t, 1<<20)
 	err := b.Put(t.Context(), o)
 	wantError(t, err, asset.ErrUnavailable)
 	wantError(t, err, syscall.EFBIG)
@@ -367,26 +365,4 @@ func TestBucketReadFails(t *testing.T) {
 			t.Errorf("%v is no failure of the provider", err)
 		}
 	}
-}
-
-// alone runs the test in a process of its own, because it changes what is the whole process's. It reports whether this
-// is that process.
-func alone(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv("ALONE") == t.Name() {
-		return true
-	}
-	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
-	child.Env = append(os.Environ(), "ALONE="+t.Name())
-	if out, err := child.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-	return false
-}
-
-// limitFiles lets no file of this process grow beyond so many bytes, as a full disk would not.
-func limitFiles(t *testing.T, bytes uint64) {
-	t.Helper()
-	signal.Ignore(syscall.SIGXFSZ)
-	must(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: bytes, Max: bytes}))
 }

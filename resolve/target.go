@@ -115,9 +115,6 @@ func (t *Target) takePreset(name, overrides string) error {
 	return err
 }
 
-// ValidPresetName is [asset.ValidPresetName].
-func ValidPresetName(name string) bool { return asset.ValidPresetName(name) }
-
 func alone(word, options string) error {
 	if options == word {
 		return nil

@@ -206,19 +206,6 @@ func TestParseFaults(t *testing.T) {
 	f("/shop/original/a?dl=a&dl=b", "dl", "twice")
 }
 
-func TestValidPresetName(t *testing.T) {
-	for _, name := range []string{"thumb", "hero-2x", "0", "auto"} {
-		if !ValidPresetName(name) {
-			t.Errorf("%q is refused", name)
-		}
-	}
-	for _, name := range []string{"", "original", "info", "w", "width", "version", "v", "wm-g", "Thumb", "a,b", "a=b", "-a", "a;b", strings.Repeat("x", 64)} {
-		if ValidPresetName(name) {
-			t.Errorf("%q is taken", name)
-		}
-	}
-}
-
 // Whatever is parsed keeps the promises about names, and its canonical spelling means the same.
 func FuzzParse(f *testing.F) {
 	for _, target := range []string{

@@ -1,5 +1,5 @@
 // Package assettest holds the conformance suite that every [asset.Store] runs, and what tests of stores and loaders
-// need: keys, bodies that fail half-way, two keys with one hash.
+// need: keys, bodies that fail half-way, two keys with one hash, a full disk.
 //
 // Its one invariant: a store that passes returns exactly what was put under a key, or an error.
 //
