@@ -15,26 +15,31 @@ func TestBufferedLogWritesAfterTheInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		log := newBufferedLog(&out, time.Second)
+		written := func() string {
+			log.mu.Lock() // the timer writes on a goroutine of its own
+			defer log.mu.Unlock()
+			return out.String()
+		}
 		for range 3 {
 			if _, err := log.Write([]byte("line\n")); err != nil {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(time.Second - 1)
-		if out.Len() != 0 {
-			t.Errorf("%q was written before the interval", out.String())
+		time.Sleep(time.Second - time.Nanosecond)
+		if got := written(); got != "" {
+			t.Errorf("%q was written before the interval", got)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
-		if out.String() != "line\nline\nline\n" {
-			t.Errorf("after the interval: %q", out.String())
+		if got := written(); got != "line\nline\nline\n" {
+			t.Errorf("after the interval: %q", got)
 		}
 		if _, err := log.Write([]byte("again\n")); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if !strings.HasSuffix(out.String(), "again\n") {
+		if !strings.HasSuffix(written(), "again\n") {
 			t.Error("the timer is not set again")
 		}
 	})
