@@ -11,13 +11,13 @@ RUN go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /assetmatr
 
 FROM debian:bookworm-slim
 RUN apt-get update \
- && apt-get install -y --no-install-recommends libvips42 libjemalloc2 ca-certificates \
+ && apt-get install -y --no-install-recommends libvips42 ca-certificates \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 10001 --home-dir /data --create-home assetmatrix
 COPY --from=build /assetmatrix /usr/local/bin/assetmatrix
 COPY config.yaml /etc/assetmatrix/config.yaml
-# glibc's arenas keep what libvips frees; jemalloc gives it back (docs/decisions/003-workers.md).
-ENV LD_PRELOAD=libjemalloc.so.2 \
+# The render workers set this for themselves (docs/decisions/003-render-in-worker-processes.md); it is for the server.
+ENV MALLOC_ARENA_MAX=2 \
     ASSETMATRIX_DATA_DIR=/data
 USER assetmatrix
 VOLUME /data
