@@ -15,6 +15,8 @@ type Product struct {
 	// Origins are the CORS origins allowed to read; empty or "*" means any.
 	Origins []string  `json:"origins,omitempty" yaml:"origins"`
 	Created time.Time `json:"created,omitzero" yaml:"-"`
+	// Updated is when the product was last given another shape; zero when it never was.
+	Updated time.Time `json:"updated,omitzero" yaml:"-"`
 }
 
 // Lifetimes are cache lifetimes in seconds (RFC 9111 §5.2.2, RFC 5861).
@@ -108,4 +110,6 @@ type Link struct {
 	// Pin fixes the version this product sees; 0 follows the asset.
 	Pin     int       `json:"pin,omitempty"`
 	Created time.Time `json:"created"`
+	// Updated is when the link was last given another pin; zero when it never was.
+	Updated time.Time `json:"updated,omitzero"`
 }

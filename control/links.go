@@ -59,7 +59,7 @@ func (w *linkWriter) link(ctx context.Context, next asset.Link) (*linkOutput, er
 		l := next // as the closure may be run again, and a record that was handed over must not be changed
 		l.Created, out.Status = now, http.StatusCreated
 		if old, _, ok := v.Lookup(l.Product, l.Name); ok {
-			l.Created, out.Status = old.Created, http.StatusOK
+			l.Created, l.Updated, out.Status = old.Created, now, http.StatusOK
 			if old.Pin == l.Pin {
 				out.Body = linkOf(old)
 				return nil, nil

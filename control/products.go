@@ -113,7 +113,7 @@ func (w *productWriter) define(ctx context.Context, next asset.Product) (*produc
 		p := next // as the closure may be run again, and a record that was handed over must not be changed
 		p.Created, out.Status = now, http.StatusCreated
 		if old, ok := v.Product(p.Name); ok {
-			p.Created, out.Status = old.Created, http.StatusOK
+			p.Created, p.Updated, out.Status = old.Created, now, http.StatusOK
 			if sameProduct(old, &p) {
 				out.Body = productOf(old, 0)
 				return nil, nil
@@ -126,12 +126,13 @@ func (w *productWriter) define(ctx context.Context, next asset.Product) (*produc
 	return out, err
 }
 
+// sameProduct compares all but the times.
 func sameProduct(a, b *asset.Product) bool {
 	x, y := *a, *b
-	if !maps.Equal(x.Presets, y.Presets) || !slices.Equal(x.Origins, y.Origins) || !x.Created.Equal(y.Created) {
+	if !maps.Equal(x.Presets, y.Presets) || !slices.Equal(x.Origins, y.Origins) {
 		return false
 	}
-	x.Presets, x.Origins, x.Created = y.Presets, y.Origins, y.Created
+	x.Presets, x.Origins, x.Created, x.Updated = y.Presets, y.Origins, y.Created, y.Updated
 	return reflect.DeepEqual(x, y)
 }
 

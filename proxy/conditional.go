@@ -69,13 +69,14 @@ func matches(list []byte, etag string, weak bool) bool {
 }
 
 // rangeHolds reports whether If-Range, when there is one, lets the Range through: a strong entity tag that is equal, or
-// a date that is exactly Last-Modified (RFC 9110 §13.1.5).
-func (r *request) rangeHolds(etag string, modified time.Time) bool {
+// a date that is exactly Last-Modified (RFC 9110 §13.1.5) and a second old, before which a date is no strong validator
+// (§8.8.2.2): what it means may have changed twice within it.
+func (r *request) rangeHolds(etag string, modified, now time.Time) bool {
 	if r.ifRange == nil {
 		return true
 	}
 	if at, ok := parseDate(r.ifRange); ok {
-		return at.Equal(modified)
+		return at.Equal(modified) && now.Sub(modified) >= time.Second
 	}
 	return string(r.ifRange) == etag
 }

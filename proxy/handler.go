@@ -284,7 +284,7 @@ func (s *Server) slice(x *exchange) (bool, error) {
 	if x.request.ranges == nil || x.isHead() {
 		return false, nil
 	}
-	if x.request.ifRange != nil && !x.request.rangeHolds(x.found.ETag(), x.found.LastModified()) {
+	if x.request.ifRange != nil && !x.request.rangeHolds(x.found.ETag(), x.found.LastModified(), x.began) {
 		return false, nil
 	}
 	x.span, x.cut = parseRange(x.request.ranges, x.object.Size)

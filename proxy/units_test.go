@@ -65,7 +65,7 @@ func FuzzRequest(f *testing.F) {
 		before := bytes.Clone(raw)
 		if err := readRequest(raw, &r); err == nil {
 			r.judge(`"a"`, time.Now())
-			r.rangeHolds(`"a"`, time.Now())
+			r.rangeHolds(`"a"`, time.Now(), time.Now())
 		}
 		if !bytes.Equal(before, raw) {
 			t.Fatal("the raw headers were changed")
@@ -171,5 +171,16 @@ func TestShutdownBeforeServe(t *testing.T) {
 	}
 	if err := s.Shutdown(context.Background()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDateInIfRange: a date holds when it is equal and a second old; before that it may stand for two states.
+func TestDateInIfRange(t *testing.T) {
+	modified := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	r := request{ifRange: []byte("Wed, 04 Mar 2026 05:06:07 GMT")}
+	for after, want := range map[time.Duration]bool{0: false, 999 * time.Millisecond: false, time.Second: true, time.Hour: true} {
+		if got := r.rangeHolds(`"a"`, modified, modified.Add(after)); got != want {
+			t.Errorf("%s after the change: %v", after, got)
+		}
 	}
 }

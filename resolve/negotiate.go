@@ -41,8 +41,8 @@ func choose(a acceptance, base asset.Format, avif, webp bool) asset.Format {
 	return substitute(a, base, webp)
 }
 
-// substitute is for a client that does not take the baseline: the other one, then WebP, then the baseline all the same
-// rather than an error.
+// substitute is for a client that does not take the baseline: the other one, then WebP, then the other one if the
+// baseline alone was excluded by name, then the baseline all the same rather than an error.
 func substitute(a acceptance, base asset.Format, webp bool) asset.Format {
 	other := asset.JPEG
 	if base == asset.JPEG {
@@ -53,6 +53,8 @@ func substitute(a acceptance, base asset.Format, webp bool) asset.Format {
 		return other
 	case webp && a.q(asset.WebP) > 0:
 		return asset.WebP
+	case a.names(base) && !a.names(other):
+		return other
 	default:
 		return base
 	}

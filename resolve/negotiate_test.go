@@ -43,6 +43,7 @@ func TestChoose(t *testing.T) {
 	f("image/jpeg;q=0,image/png;q=0,*/*", asset.WebP)
 	f("image/jpeg;q=0,image/png;q=0,image/webp;q=0,*/*", asset.JPEG) // nothing is left: the baseline, not 406
 	f("image/*;q=0,*/*", asset.JPEG)
+	f("image/jpeg;q=0", asset.PNG) // excluded by name, and nothing is said of the others
 	f("image/*;q=0,image/png", asset.PNG)
 	f("*/*;q=0,image/webp;q=0.1", asset.WebP)
 	f("image/webp", asset.WebP)

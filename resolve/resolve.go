@@ -90,7 +90,8 @@ type Resolution struct {
 	// Revision is the snapshot's.
 	Revision uint64
 
-	epoch int
+	epoch  int
+	preset bool
 }
 
 // Resolve finds what t means. accept is the Accept header, "" when there is none.
@@ -106,7 +107,8 @@ func (r *Resolver) Resolve(t Target, accept string) (Resolution, error) {
 	if err := res.find(view, &t); err != nil {
 		return res, err
 	}
-	res.Pinned = t.Version != 0 && t.Preset == "" && t.Mode != ModeInfo
+	res.preset = t.Preset != ""
+	res.Pinned = t.Version != 0 && !res.preset && t.Mode != ModeInfo
 	res.Key.Original = res.Version.Digest
 	if t.Mode != ModeDeliver {
 		return res, nil
@@ -192,9 +194,26 @@ func (res Resolution) ETag() string {
 	return string(append(b, '"'))
 }
 
-// LastModified returns when the version was made, to the second (RFC 9110 §8.8.2).
+// LastModified returns when the URL came to mean what it means, to the second (RFC 9110 §8.8.2): when its version was
+// made, or if that is later, when the asset, the link or the preset that leads to it was last changed.
 func (res Resolution) LastModified() time.Time {
-	return res.Version.Created.UTC().Truncate(time.Second)
+	at := res.Version.Created
+	if !res.Pinned {
+		at = latest(at, res.Asset.Updated, res.Link.Created, res.Link.Updated)
+	}
+	if res.preset {
+		at = latest(at, res.Product.Created, res.Product.Updated)
+	}
+	return at.UTC().Truncate(time.Second)
+}
+
+func latest(first time.Time, others ...time.Time) time.Time {
+	for _, t := range others {
+		if t.After(first) {
+			first = t
+		}
+	}
+	return first
 }
 
 func behind(have, want uint64) error {

@@ -106,6 +106,26 @@ func TestResolveRecord(t *testing.T) {
 	}
 }
 
+// TestLastModified: it is the last time at which the URL came to mean something else.
+func TestLastModified(t *testing.T) {
+	x := newReader(t)
+	a, link, product := x.s.assets["id-photo.jpg"], x.must("/shop/original/photo.jpg", "").Link, x.s.products["shop"]
+	f := func(target string, want time.Time) {
+		t.Helper()
+		if got := x.must(target, "").LastModified(); !got.Equal(want.Truncate(time.Second)) {
+			t.Errorf("%s: %v, want %v", target, got, want)
+		}
+	}
+	a.Updated = created.Add(1 * time.Hour)
+	link.Updated = created.Add(2 * time.Hour)
+	product.Updated = created.Add(3 * time.Hour)
+	f("/shop/w=1/photo.jpg", link.Updated)
+	f("/shop/thumb/photo.jpg", product.Updated)
+	f("/shop/v=3,w=1/photo.jpg", created)
+	link.Updated = time.Time{}
+	f("/shop/original/photo.jpg", a.Updated)
+}
+
 func TestResolveVersion(t *testing.T) {
 	x := newReader(t)
 	f := func(target string, version int, pinned bool) {
@@ -170,6 +190,7 @@ func TestResolvePictureFaults(t *testing.T) {
 	f("/shop/page=2/photo.jpg", asset.ErrInvalid, "page", "no page 2", "1–1")
 	f("/shop/f=auto/huge.tiff", asset.ErrInvalid, "width", "10000 × 9000", "50000000")
 	f("/shop/w=8192,h=8192,fit=cover/photo.jpg", asset.ErrInvalid, "width")
+	f("/shop/rotate=90,w=4000,h=4000,fit=cover/strip.png", asset.ErrInvalid, "fit", "4000 × 2000000 px", "40:20000")
 	f("/shop/f=webp/strip.png", asset.ErrInvalid, "format", "webp cannot hold 20000 × 40", "16383")
 	f("/shop/f=avif/strip.png", asset.ErrInvalid, "format", "16384")
 	x.must("/shop/w=7000/huge.tiff", "")

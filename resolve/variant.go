@@ -31,6 +31,10 @@ func (r *Resolver) variant(res *Resolution, t *Target, accept string) (asset.Var
 		return v, invalid("width", "results of up to "+strconv.FormatInt(r.cfg.MaxOutputPixels, 10)+" px; give a smaller width or height",
 			"the result would be %d × %d px", l.Canvas.Width, l.Canvas.Height)
 	}
+	if most := max(r.cfg.MaxOutputPixels, l.Source.Pixels()); l.Resize.Pixels() > most {
+		return v, invalid("fit", "a width and height nearer to the picture's "+strconv.Itoa(l.Source.Width)+":"+strconv.Itoa(l.Source.Height)+", or a fit that does not cut",
+			"%d × %d px would have to be made and most of it cut off", l.Resize.Width, l.Resize.Height)
+	}
 	if v.Format == asset.Auto {
 		res.Negotiated = true
 		v.Format = r.negotiate(accept, &v, pic, l)
@@ -80,7 +84,7 @@ func presetFault(name string, err error) error {
 func noPicture(res *Resolution) error {
 	return &asset.Fault{
 		Kind: asset.ErrMediaType, Part: "options",
-		Detail:  strconv.Quote(res.Link.Name) + " is " + res.Version.MediaType + ", which has no pixels to change",
+		Detail:  strconv.Quote(res.Link.Name) + " is " + res.Version.MediaType + ", which is not rendered here",
 		Allowed: "/" + res.Product.Name + "/original/… delivers it as it is",
 	}
 }

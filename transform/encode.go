@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/davidbyttow/govips/v2/vips"
@@ -81,7 +82,38 @@ func encodePNG(p *vips.ImageRef, _ int, size asset.Size) ([]byte, error) {
 
 func encodeWebP(p *vips.ImageRef, quality int, _ asset.Size) ([]byte, error) {
 	b, _, err := p.ExportWebp(&vips.WebpExportParams{StripMetadata: true, Quality: quality, ReductionEffort: 4})
-	return b, err
+	if err != nil {
+		return nil, err
+	}
+	return withoutMetadataChunks(b), nil
+}
+
+// Parts of a WebP file (RFC 9649 §2.3, §2.7).
+const (
+	riffHeader   = 12
+	chunkHeader  = 8
+	webpMetadata = 0x08 | 0x04 // the flags of VP8X that say that there are EXIF and XMP chunks
+)
+
+// withoutMetadataChunks takes the EXIF and XMP chunks out of a WebP file that libvips wrote: webpsave of 8.14 writes an
+// EXIF chunk with the resolution even when the picture has no metadata at all.
+func withoutMetadataChunks(file []byte) []byte {
+	out := file[:min(riffHeader, len(file)):len(file)] // in place: what is kept only moves forward
+	for rest := file[len(out):]; len(rest) >= chunkHeader; {
+		size := chunkHeader + int(binary.LittleEndian.Uint32(rest[4:]))
+		size = min(size+size%2, len(rest)) // padded to even
+		chunk := rest[:size]
+		rest = rest[size:]
+		switch string(chunk[:4]) {
+		case "EXIF", "XMP ":
+			continue
+		case "VP8X":
+			chunk[chunkHeader] &^= webpMetadata
+		}
+		out = append(out, chunk...)
+	}
+	binary.LittleEndian.PutUint32(out[4:], uint32(len(out)-8))
+	return out
 }
 
 func encodeAVIF(p *vips.ImageRef, quality int, size asset.Size) ([]byte, error) {
@@ -90,6 +122,10 @@ func encodeAVIF(p *vips.ImageRef, quality int, size asset.Size) ([]byte, error) 
 	})
 	return b, err
 }
+
+// strip takes off EXIF with its places and names, XMP and IPTC. The encoders' own option does not do: webpsave of
+// libvips 8.14 keeps them all the same, while without it jpegsave writes a new EXIF block.
+func strip(x *rendering) error { return x.picture.RemoveMetadata() }
 
 // avifEffort trades bytes for time, so that an AVIF of any size is made within the deadline.
 func avifEffort(pixels int64) int {

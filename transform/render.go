@@ -13,7 +13,7 @@ import (
 // where a picture is turned.
 //
 // Gravity, width and height refer to the picture as orient, rotate and flip leave it.
-var steps = []step{open, orient, rotate, flip, layOut, load, resize, convert, turn, crop, pad, flatten, encode}
+var steps = []step{open, orient, rotate, flip, layOut, load, resize, convert, turn, crop, pad, flatten, strip, encode}
 
 type step func(*rendering) error
 
