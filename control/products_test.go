@@ -58,6 +58,9 @@ func TestPutProductReplaces(t *testing.T) {
 	if len(after.Presets) != 0 || after.Lifetimes != nil || len(after.Origins) != 1 || !after.Created.Equal(before.Created) || after.Revision != before.Revision+1 {
 		t.Fatalf("%+v", after)
 	}
+	if record, _ := h.catalog.View().Product("shop"); record.Updated.Before(record.Created) {
+		t.Errorf("a product that was changed at %v says %v", record.Created, record.Updated)
+	}
 	for _, same := range []string{`{"origins":["*"],"presets":{}}`, ` {"presets" : {}, "origins" : ["*"] } `} {
 		if a := h.json("/v1/products/shop", same); a.StatusCode != 200 || h.catalog.View().Revision() != after.Revision {
 			t.Error(a.Status, string(a.body))
