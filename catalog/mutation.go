@@ -7,7 +7,7 @@ import (
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
-// A Mutation puts or deletes one whole record. Exactly one field is set. Mutations of a transaction take effect one
+// A Mutation puts or deletes one whole record, or gives an asset a version. Exactly one field is set. Mutations of a transaction take effect one
 // after another, and each is checked against what those before it made: put a product before its assets and an asset
 // before its links; delete in the opposite order.
 //
@@ -18,10 +18,27 @@ type Mutation struct {
 	// DeleteProduct is a product's name. The product must own no assets and have no links.
 	DeleteProduct string       `json:"delete_product,omitempty"`
 	PutAsset      *asset.Asset `json:"put_asset,omitempty"`
+	// AddVersion is one version more, the current one from then on, so that the log does not carry all others again.
+	AddVersion *AddedVersion `json:"add_version,omitempty"`
 	// DeleteAsset is an asset's id. No link may point at it.
 	DeleteAsset string      `json:"delete_asset,omitempty"`
 	PutLink     *asset.Link `json:"put_link,omitempty"`
 	DeleteLink  *LinkRef    `json:"delete_link,omitempty"`
+}
+
+// An AddedVersion makes an asset ACTIVE with Version as its current one. The version's number is one more than the
+// asset's last.
+type AddedVersion struct {
+	Asset   string        `json:"asset"` // id
+	Version asset.Version `json:"version"`
+}
+
+// to returns a with the version.
+func (n *AddedVersion) to(a *asset.Asset) *asset.Asset {
+	next := *a
+	next.Versions = slices.Clip(append(slices.Clip(a.Versions), n.Version))
+	next.Current, next.Status, next.Updated = n.Version.Number, asset.Active, n.Version.Created
+	return &next
 }
 
 // A LinkRef names a link.
@@ -37,7 +54,7 @@ var errNoMutation = errors.New("a mutation of a kind that this program does not 
 func (m *Mutation) single() error {
 	n := 0
 	for _, set := range [...]bool{
-		m.PutProduct != nil, m.DeleteProduct != "", m.PutAsset != nil, m.DeleteAsset != "", m.PutLink != nil, m.DeleteLink != nil,
+		m.PutProduct != nil, m.DeleteProduct != "", m.PutAsset != nil, m.AddVersion != nil, m.DeleteAsset != "", m.PutLink != nil, m.DeleteLink != nil,
 	} {
 		if set {
 			n++
@@ -73,6 +90,10 @@ func (v *View) apply(m *Mutation) {
 		v.products.Delete(m.DeleteProduct)
 	case m.PutAsset != nil:
 		v.putAsset(m.PutAsset)
+	case m.AddVersion != nil:
+		if a, ok := v.Asset(m.AddVersion.Asset); ok {
+			v.putAsset(m.AddVersion.to(a))
+		}
 	case m.DeleteAsset != "":
 		v.deleteAsset(m.DeleteAsset)
 	case m.PutLink != nil:

@@ -20,6 +20,8 @@ func (v *View) check(m *Mutation) error {
 		return v.checkDeleteProduct(m.DeleteProduct)
 	case m.PutAsset != nil:
 		return v.checkPutAsset(m.PutAsset)
+	case m.AddVersion != nil:
+		return v.checkAddVersion(m.AddVersion)
 	case m.DeleteAsset != "":
 		return v.checkDeleteAsset(m.DeleteAsset)
 	case m.PutLink != nil:
@@ -54,6 +56,17 @@ func (v *View) checkPutAsset(a *asset.Asset) error {
 		return checkStatus("", a.Status)
 	}
 	return checkSuccession(old, a)
+}
+
+func (v *View) checkAddVersion(n *AddedVersion) error {
+	a, ok := v.Asset(n.Asset)
+	if !ok {
+		return notFound("/asset", "there is no asset %q", n.Asset)
+	}
+	if want := len(a.Versions) + 1; n.Version.Number != want {
+		return conflict("/version/version", "version %d cannot follow %d versions", n.Version.Number, len(a.Versions))
+	}
+	return checkStatus(a.Status, asset.Active)
 }
 
 // checkAsset looks at the record by itself.

@@ -20,6 +20,11 @@ func pinned(m Mutation, version int) Mutation {
 	return m
 }
 
+// addVersion gives an asset a version number n of an original.
+func addVersion(id string, n int, original byte) Mutation {
+	return Mutation{AddVersion: &AddedVersion{Asset: id, Version: asset.Version{Number: n, Digest: asset.Digest{original}, Size: 1, MediaType: "image/png"}}}
+}
+
 func TestRules(t *testing.T) {
 	base := func() *View {
 		return made(t, putProduct("shop"), putProduct("blog"), putProduct("free"),
@@ -78,6 +83,11 @@ func TestRules(t *testing.T) {
 		"asset current nothing":       {"/current", asset.ErrInvalid, []Mutation{with(putAsset("c", 1), func(a *asset.Asset) { a.Current = 2 })}},
 		"pending current something":   {"/current", asset.ErrInvalid, []Mutation{with(putAsset("c"), func(a *asset.Asset) { a.Status, a.Current = asset.Pending, 1 })}},
 		"next version":                {"", nil, []Mutation{putAsset("a", 1, 2, 3)}},
+		"version added":               {"", nil, []Mutation{addVersion("a", 3, 9), addVersion("a", 4, 9)}},
+		"version added to nothing":    {"/asset", asset.ErrNotFound, []Mutation{addVersion("c", 1, 9)}},
+		"version that is there":       {"/version/version", asset.ErrConflict, []Mutation{addVersion("a", 2, 9)}},
+		"version after a gap":         {"/version/version", asset.ErrConflict, []Mutation{addVersion("a", 4, 9)}},
+		"version of what is archived": {"/status", asset.ErrConflict, []Mutation{with(putAsset("b", 3), func(a *asset.Asset) { a.Status = asset.Archived }), addVersion("b", 2, 9)}},
 		"roll back":                   {"", nil, []Mutation{with(putAsset("a", 1, 2), func(a *asset.Asset) { a.Current = 1 })}},
 		"moved to another provider":   {"", nil, []Mutation{with(putAsset("a", 1, 2), func(a *asset.Asset) { a.Versions[0].Providers = []string{"s3"} })}},
 		"fewer versions":              {"/versions", asset.ErrConflict, []Mutation{putAsset("a", 1)}},

@@ -235,3 +235,24 @@ func BenchmarkLookup(b *testing.B) {
 		i++
 	}
 }
+
+// TestAddVersion: a version that is added has the effect of the whole record put again, and the view before it keeps
+// what it had.
+func TestAddVersion(t *testing.T) {
+	before := made(t, putProduct("shop"), putAsset("a", 1, 2), putLink("shop", "x", "a"))
+	added, err := before.with([]Mutation{addVersion("a", 3, 7)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, got, _ := added.Lookup("shop", "x")
+	_, want, _ := made(t, putProduct("shop"), putAsset("a", 1, 2, 7), putLink("shop", "x", "a")).Lookup("shop", "x")
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("added: %+v\n  put: %+v", got, want)
+	}
+	if added.References(asset.Digest{7}) != 1 || before.References(asset.Digest{7}) != 0 {
+		t.Error("the original's references are not counted")
+	}
+	if _, old, _ := before.Lookup("shop", "x"); len(old.Versions) != 2 || old.Current != 2 {
+		t.Errorf("the view before changed: %+v", old)
+	}
+}

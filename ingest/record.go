@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/assetmatrix/assetmatrix/asset"
 	"github.com/assetmatrix/assetmatrix/catalog"
@@ -32,15 +31,16 @@ func (j *job) plan(v *catalog.View) (asset.Receipt, []catalog.Mutation, error) {
 	}
 	if old == nil {
 		first, link := j.first()
-		return j.receiptFor(first), []catalog.Mutation{{PutAsset: first}, {PutLink: link}}, nil
+		return j.receiptOf(first.ID, first.Version(0)), []catalog.Mutation{{PutAsset: first}, {PutLink: link}}, nil
 	}
 	if current := old.Version(0); current != nil && current.Digest == j.version.Digest && current.MediaType == j.version.MediaType {
-		r := j.receiptFor(old)
+		r := j.receiptOf(old.ID, current)
 		r.Unchanged = true
 		return r, nil, nil
 	}
-	next := j.next(old)
-	return j.receiptFor(next), []catalog.Mutation{{PutAsset: next}}, nil
+	added := &catalog.AddedVersion{Asset: old.ID, Version: j.version}
+	added.Version.Number = len(old.Versions) + 1
+	return j.receiptOf(old.ID, &added.Version), []catalog.Mutation{{AddVersion: added}}, nil
 }
 
 // first returns a new asset with the version, and the link that leads to it.
@@ -54,21 +54,10 @@ func (j *job) first() (*asset.Asset, *asset.Link) {
 	return a, &asset.Link{Product: j.Product, Name: j.Name, Asset: j.id, Created: j.now}
 }
 
-// next returns old with one more version, which is the current one.
-func (j *job) next(old *asset.Asset) *asset.Asset {
-	version := j.version
-	version.Number = len(old.Versions) + 1
-	a := *old
-	a.Versions = append(slices.Clip(old.Versions), version)
-	a.Current, a.Status, a.Updated = version.Number, asset.Active, j.now
-	return &a
-}
-
-func (j *job) receiptFor(a *asset.Asset) asset.Receipt {
-	v := a.Version(0)
+func (j *job) receiptOf(id string, v *asset.Version) asset.Receipt {
 	r := asset.Receipt{
-		ID: a.ID, Product: j.Product, Name: j.Name, Version: v.Number,
-		Digest: v.Digest, Size: v.Size, MediaType: v.MediaType, Created: a.ID == j.id,
+		ID: id, Product: j.Product, Name: j.Name, Version: v.Number,
+		Digest: v.Digest, Size: v.Size, MediaType: v.MediaType, Created: id == j.id,
 	}
 	if v.Picture != nil {
 		r.Width, r.Height = v.Picture.Width, v.Picture.Height
