@@ -1,5 +1,7 @@
 # Build:  docker build -t assetmatrix .
-# Run:    docker run --rm -p 8080:8080 -v assetmatrix:/data assetmatrix
+# Run:    docker run --rm --name assetmatrix -p 8080:8080 -v assetmatrix:/data assetmatrix
+# Upload: docker exec -i assetmatrix assetmatrix put shop/banners/hero.jpg - < hero.jpg
+#         (the management API listens on loopback inside the container, and asks nobody for a token)
 FROM golang:1.26-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends libvips-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
@@ -22,6 +24,6 @@ ENV MALLOC_ARENA_MAX=2 \
 USER assetmatrix
 VOLUME /data
 EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["assetmatrix", "check", "--live"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["assetmatrix", "check", "--live", "--config", "/etc/assetmatrix/config.yaml"]
 ENTRYPOINT ["assetmatrix"]
 CMD ["serve", "--config", "/etc/assetmatrix/config.yaml"]

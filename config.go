@@ -111,6 +111,9 @@ func decode(text []byte, into any) error {
 	if errors.Is(err, io.EOF) {
 		return nil // an empty file is all defaults
 	}
+	if err == nil && !errors.Is(d.Decode(new(yaml.Node)), io.EOF) {
+		return errors.New("there is a second document behind ---; allowed: one")
+	}
 	var wrong *yaml.TypeError
 	if errors.As(err, &wrong) {
 		return errors.New(goTypes.ReplaceAllString(strings.Join(wrong.Errors, "; "), `unknown key "$1"`))
@@ -138,6 +141,10 @@ func override(v reflect.Value, prefix string, environ []string) error {
 		}
 		text, ok := lookup(environ, name)
 		if !ok {
+			continue
+		}
+		if field.Kind() == reflect.String { // as it stands, whatever it would be in YAML
+			field.SetString(text)
 			continue
 		}
 		if err := decode([]byte(text), field.Addr().Interface()); err != nil {
@@ -204,7 +211,12 @@ func (c Config) Validate() error {
 	if err := origin.Validate(c.Providers); err != nil {
 		errs = append(errs, err)
 	}
+	named := map[string]bool{}
 	for i := range c.Products {
+		if name := c.Products[i].Name; named[name] {
+			errs = append(errs, fmt.Errorf("products[%d].name: %q is given twice; allowed: one product for each name", i, name))
+		}
+		named[c.Products[i].Name] = true
 		errs = append(errs, pointed(fmt.Sprintf("products[%d]", i), c.Products[i].Validate()))
 	}
 	return errors.Join(errs...)

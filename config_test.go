@@ -57,17 +57,18 @@ func keys(typ reflect.Type) (all []string) {
 func TestEnvironmentSetsKeys(t *testing.T) {
 	cfg, err := LoadConfig("", []string{
 		"ASSETMATRIX_DELIVERY_LISTEN=127.0.0.1:1234",
-		"ASSETMATRIX_CACHE_DISK_MAX_BYTES=8192",
+		"ASSETMATRIX_CACHE_DISK_MAX_BYTES=2097152",
 		"ASSETMATRIX_RENDER_TIMEOUT=3s",
 		"ASSETMATRIX_DATA_DIR=/srv/first",
 		"ASSETMATRIX_DATA_DIR=/srv/last",
 		"ASSETMATRIX_SERVICE_HOST=10.0.0.1", // Kubernetes sets such for a service of our name
 		"PATH=/bin",
+		"ASSETMATRIX_INGEST_SPOOL_DIR=#a: b", // a text is taken as it stands
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Delivery.Listen != "127.0.0.1:1234" || cfg.Cache.Disk.MaxBytes != 8192 || cfg.Render.Timeout != 3*time.Second || cfg.DataDir != "/srv/last" {
+	if cfg.Delivery.Listen != "127.0.0.1:1234" || cfg.Cache.Disk.MaxBytes != 2<<20 || cfg.Render.Timeout != 3*time.Second || cfg.DataDir != "/srv/last" || cfg.Ingest.SpoolDir != "#a: b" {
 		t.Errorf("the environment was not taken: %+v", cfg)
 	}
 	if got, want := cfg.placed().Providers[0].URL, "file:///srv/last/originals"; got != want {
@@ -86,32 +87,34 @@ func TestEnvironmentBeatsFile(t *testing.T) {
 // TestBadConfig: each error names the key or the line, and what is wrong with it.
 func TestBadConfig(t *testing.T) {
 	for text, want := range map[string][]string{
-		"data_dri: x":                               {"line 1", `unknown key "data_dri"`},
-		"cache:\n  memory:\n    max_byte: 1":        {"line 3", `unknown key "max_byte"`},
-		"cache: {memory: {max_bytes: lots}}":        {"line 1", "lots"},
-		"cache: {memory: {max_bytes: -1}}":          {"cache.memory.max_bytes", "-1", "allowed"},
-		"cache: {disk: {max_bytes: 1}}":             {"cache.disk.max_bytes", "allowed"},
-		"delivery: {listen: nonsense}":              {"delivery.listen", "nonsense", "allowed"},
-		"delivery: {idle_timeout: -1s}":             {"delivery.idle_timeout", "allowed"},
-		"control: {listen: 0.0.0.0:9090}":           {"control.listen", "0.0.0.0", "loopback"},
-		"resolve: {max_output_pixels: 0}":           {"resolve.max_output_pixels", "allowed"},
-		"render: {queue: 0}":                        {"render.queue", "allowed"},
-		"render: {workers: -1}":                     {"render.workers", "-1", "allowed"},
-		"ingest: {max_bytes: 0}":                    {"ingest.max_bytes", "allowed"},
-		"catalog: {commit_timeout: 0s}":             {"catalog.commit_timeout", "allowed"},
-		"log: {level: loud}":                        {"log.level", "loud", "debug"},
-		"log: {format: xml}":                        {"log.format", "xml", "json, text"},
-		"data_dir: ''":                              {"data_dir", "allowed"},
-		"drain_timeout: -1s":                        {"drain_timeout", "allowed"},
-		"drain_timeout: soon":                       {"line 1", "soon"},
-		"providers: []":                             {"providers", "allowed"},
-		"providers: [{name: a, url: 'ftp://x'}]":    {"providers[0].url", "ftp", "file"},
-		"providers: [{name: A, url: 'mem://'}]":     {"providers[0].name", `"A"`, "allowed"},
-		"products: [{name: 'Bad Name'}]":            {"products[0].name", "Bad Name", "a-z"},
-		"products: [{name: x, presets: {w: q=1}}]":  {"products[0].presets.w", "allowed"},
-		"products: [{name: x, presets: {t: w=no}}]": {"products[0].presets.t", "width"},
-		"products: [{name: x, colour: red}]":        {"line 1", `unknown key "colour"`},
-		"delivery: [":                               {"line 1"},
+		"data_dri: x":                                 {"line 1", `unknown key "data_dri"`},
+		"cache:\n  memory:\n    max_byte: 1":          {"line 3", `unknown key "max_byte"`},
+		"cache: {memory: {max_bytes: lots}}":          {"line 1", "lots"},
+		"cache: {memory: {max_bytes: -1}}":            {"cache.memory.max_bytes", "-1", "allowed"},
+		"cache: {disk: {max_bytes: 1}}":               {"cache.disk.max_bytes", "allowed"},
+		"delivery: {listen: nonsense}":                {"delivery.listen", "nonsense", "allowed"},
+		"delivery: {idle_timeout: -1s}":               {"delivery.idle_timeout", "allowed"},
+		"control: {listen: 0.0.0.0:9090}":             {"control.listen", "0.0.0.0", "loopback"},
+		"resolve: {max_output_pixels: 0}":             {"resolve.max_output_pixels", "allowed"},
+		"render: {queue: 0}":                          {"render.queue", "allowed"},
+		"render: {workers: -1}":                       {"render.workers", "-1", "allowed"},
+		"ingest: {max_bytes: 0}":                      {"ingest.max_bytes", "allowed"},
+		"catalog: {commit_timeout: 0s}":               {"catalog.commit_timeout", "allowed"},
+		"log: {level: loud}":                          {"log.level", "loud", "debug"},
+		"log: {format: xml}":                          {"log.format", "xml", "json, text"},
+		"data_dir: ''":                                {"data_dir", "allowed"},
+		"drain_timeout: -1s":                          {"drain_timeout", "allowed"},
+		"drain_timeout: soon":                         {"line 1", "soon"},
+		"providers: []":                               {"providers", "allowed"},
+		"providers: [{name: a, url: 'ftp://x'}]":      {"providers[0].url", "ftp", "file"},
+		"providers: [{name: A, url: 'mem://'}]":       {"providers[0].name", `"A"`, "allowed"},
+		"products: [{name: 'Bad Name'}]":              {"products[0].name", "Bad Name", "a-z"},
+		"products: [{name: x, presets: {w: q=1}}]":    {"products[0].presets.w", "allowed"},
+		"products: [{name: x, presets: {t: w=no}}]":   {"products[0].presets.t", "width"},
+		"products: [{name: x, colour: red}]":          {"line 1", `unknown key "colour"`},
+		"delivery: [":                                 {"line 1"},
+		"data_dir: a\n---\ndata_dir: b":               {"second document"},
+		"products: [{name: x}, {name: y}, {name: x}]": {"products[2].name", "twice"},
 	} {
 		_, err := LoadConfig(write(t, text), nil)
 		if err == nil {

@@ -82,7 +82,11 @@ func (m *metrics) gauge(s *System) {
 	read("cache_bytes", bytesHelp, prometheus.Labels{"tier": asset.DiskTier.String()}, func() float64 { return float64(s.disk.Bytes()) })
 	read("queue_depth", "Renders that wait for a worker.", nil, func() float64 { return float64(s.pool.Queued()) })
 	read("catalog_revision", "Position in the matrix's history that requests see.", nil, func() float64 { return float64(s.catalog.View().Revision()) })
+	for _, f := range []asset.Format{asset.JPEG, asset.PNG, asset.WebP, asset.AVIF} {
+		m.renders.WithLabelValues(f.String(), "ok") // a series that is not there cannot be seen to rise
+	}
 	for name := range s.providers.States() {
+		m.providerReads.WithLabelValues(name, origin.OutcomeHit)
 		read("breaker_state", "0 closed, 1 half open, 2 open.", prometheus.Labels{"provider": name}, func() float64 { return float64(s.providers.States()[name]) })
 	}
 }

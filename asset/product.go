@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -60,7 +62,24 @@ func isOrigin(s string) bool {
 		return true
 	}
 	u, err := url.Parse(s)
-	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && s == u.Scheme+"://"+u.Host && s == strings.ToLower(s)
+	if err != nil || s != u.Scheme+"://"+u.Host || s != strings.ToLower(s) || strings.HasSuffix(s, ":") {
+		return false
+	}
+	defaultPort, ok := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	return ok && isHost(u.Hostname()) && u.Port() != defaultPort && isPort(u.Port())
+}
+
+// isHost reports whether s is an address, or a name in letters, digits, "-" and "." (an international one in its xn--
+// form).
+func isHost(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil || s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-.") == ""
+}
+
+// isPort reports whether s is empty, or a port that exists.
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return s == "" || err == nil
 }
 
 func (l Lifetimes) validate() error {

@@ -44,7 +44,7 @@ func TestProductRefusals(t *testing.T) {
 	preset("", "w=1", "/presets/", "a-z, 0-9 and -")
 	preset("original", "w=1", "/presets/original", "neither original")
 	preset("width", "w=1", "/presets/width", "an option's name")
-	for _, origin := range []string{"", "null", "shop.example", "https://", "https://shop.example/", "https://Shop.example", "https://u@shop.example", "ftp://shop.example", "https://a b"} {
+	for _, origin := range []string{"", "null", "shop.example", "https://", "https://shop.example/", "https://Shop.example", "https://u@shop.example", "ftp://shop.example", "https://a b", "https://*.a.example", "https://a:", "https://a:99999", "https://a.example:443", "http://a.example:80", `https://"x"`, "https://é.example"} {
 		f(Product{Origins: []string{"*", origin}}, "/origins/1", "scheme://host")
 	}
 	for key, l := range map[string]Lifetimes{

@@ -27,6 +27,9 @@ func putCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if cmd.Flags().Changed("if-version") && o.IfVersion < 1 { // 0 would mean that nothing is demanded
+				return usageError{fmt.Errorf("--if-version is %d; versions begin with 1, and --create-only demands that there is none", o.IfVersion)}
+			}
 			return ask(cmd, r, func(ctx context.Context, c *client.Client) (client.Receipt, error) {
 				return upload(ctx, cmd, c, product, name, args[1], o)
 			}, showReceipt)
@@ -70,6 +73,10 @@ func open(path string, in io.Reader) (io.ReadCloser, int64, error) {
 	if err != nil {
 		_ = f.Close()
 		return nil, 0, err
+	}
+	if info.IsDir() {
+		_ = f.Close()
+		return nil, 0, fmt.Errorf("%s is a directory; give a file, or - for standard input", path)
 	}
 	if !info.Mode().IsRegular() {
 		return f, -1, nil

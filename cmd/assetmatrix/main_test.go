@@ -183,7 +183,10 @@ func TestFromUploadToDelivery(t *testing.T) {
 
 func TestJSON(t *testing.T) {
 	serving(t)
-	product := parsed[client.Product](t, do(t, "products", "put", "shop", "--preset", "thumb=w=100", "--json"))
+	product := parsed[client.Product](t, do(t, "products", "put", "shop", "--preset", "thumb=w=100", "--max-age", "60", "--s-maxage", "3600", "--json"))
+	if l := product.Lifetimes; l == nil || l.MaxAge != 60 || l.SharedMaxAge != 3600 {
+		t.Errorf("lifetimes %+v", l)
+	}
 	if product.Name != "shop" || product.Presets["thumb"] != "w=100" || product.Revision == 0 {
 		t.Errorf("%+v", product)
 	}
@@ -232,7 +235,7 @@ func TestFailures(t *testing.T) {
 	do(t, "get", "nobody").fails(t, 1, "(404)", `no product "nobody"`)
 	do(t, "get", "shop/b").fails(t, 1, "(404)")
 	do(t, "put", "shop/c", filepath.Join(t.TempDir(), "none.jpg")).fails(t, 1, "none.jpg")
-	do(t, "put", "shop/c", t.TempDir()).fails(t, 1)
+	do(t, "put", "shop/c", t.TempDir()).fails(t, 1, "is a directory")
 	feed(t, "", "put", "shop/c", "-").fails(t, 1, "(400)", "empty")
 	feed(t, "y", "put", "shop/a", "-", "--create-only").fails(t, 1, "(412)")
 	feed(t, "y", "put", "shop/a", "-", "--if-version", "7").fails(t, 1, "(412)")
@@ -247,7 +250,7 @@ func TestUsageErrors(t *testing.T) {
 	nothing := write(t, "bad.yaml", "colour: red\n")
 	for _, line := range []string{
 		"nonsense", "--nonsense", "put", "put shop/a", "put shop/a b c", "put shop b", "put /a b", "put shop/ b", "put shop/a b --nonsense",
-		"put shop/a b --if-version one", "get", "get a b", "get /a", "get / ", "get shop --limit many", "link a/b", "link a b/c", "link a/b c",
+		"put shop/a b --if-version one", "put shop/a b --if-version 0", "get", "get a b", "get /a", "get / ", "get shop --limit many", "link a/b", "link a b/c", "link a/b c",
 		"url", "url shop", "url shop/a w=0", "url shop/a wdth=1", "url Shop/a", "url shop/a w=1 x", "products x", "products put", "products put shop --preset thumb",
 		"products put shop --preset thumb=", "products --control localhost:9090", "version x", "check x", "serve x",
 		"check --config /none.yaml", "check --config " + nothing, "serve --config " + nothing,

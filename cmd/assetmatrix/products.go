@@ -42,12 +42,16 @@ func showProducts(out io.Writer, all client.Products) error {
 func productsPutCommand() *cobra.Command {
 	var r remote
 	var spec client.ProductSpec
+	var lifetimes client.Lifetimes
 	cmd := &cobra.Command{
 		Use:     "put PRODUCT",
-		Short:   "Make a product, or give one this shape",
+		Short:   "Make a product, or give one this shape: what is left out is unset",
 		Example: "  assetmatrix products put shop --preset 'thumb=w=200,h=200,fit=cover' --origin https://shop.example",
 		Args:    takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if lifetimes != (client.Lifetimes{}) {
+				spec.Lifetimes = &lifetimes
+			}
 			return ask(cmd, r, func(ctx context.Context, c *client.Client) (client.Product, error) {
 				return c.PutProduct(ctx, args[0], spec)
 			}, showProduct)
@@ -56,6 +60,17 @@ func productsPutCommand() *cobra.Command {
 	r.flags(cmd)
 	cmd.Flags().Var(presets{&spec.Presets}, "preset", "NAME=OPTIONS; may be given several times")
 	cmd.Flags().StringArrayVar(&spec.Origins, "origin", nil, "a CORS origin that may read; may be given several times; none is any")
+	for name, l := range map[string]struct {
+		seconds *int
+		use     string
+	}{
+		"max-age":                {&lifetimes.MaxAge, "seconds that browsers keep an answer"},
+		"s-maxage":               {&lifetimes.SharedMaxAge, "seconds that CDNs keep an answer"},
+		"stale-while-revalidate": {&lifetimes.StaleWhileRevalidate, "seconds that an answer may be used while it is asked for again"},
+		"stale-if-error":         {&lifetimes.StaleIfError, "seconds that an answer may be used while we cannot be reached"},
+	} {
+		cmd.Flags().IntVar(l.seconds, name, 0, l.use)
+	}
 	return cmd
 }
 
