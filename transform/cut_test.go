@@ -51,6 +51,11 @@ func TestCutPixels(t *testing.T) {
 	middle := bytes.Clone(pngOf(t, photo(300, 200)))
 	copy(middle[len(middle)/2:], make([]byte, 64))
 	wantCut(t, b, "png with zeros in the middle", middle)
+	film := gifOf(t, 200, 100, 5)
+	for i := len(film) - 60; i < len(film)-40; i++ {
+		film[i] ^= 0x55
+	}
+	wantCut(t, b, "gif with a damaged last frame", film)
 }
 
 func wantCut(t *testing.T, b *bench, kind string, cut []byte) {

@@ -46,7 +46,25 @@ func (x *rendering) lookAtAll(pic *asset.Picture) (err error) {
 	if pic.Alpha, err = x.transparent(); err != nil {
 		return err
 	}
-	pic.Drawn, err = x.drawn()
+	if pic.Drawn, err = x.drawn(); err != nil {
+		return err
+	}
+	return x.decodeFrames()
+}
+
+// decodeFrames decodes every frame of an animation, because damage may stand behind the first.
+func (x *rendering) decodeFrames() error {
+	if x.pages < 2 || x.MediaType != gifType && x.MediaType != webpType {
+		return nil
+	}
+	params := x.params(0)
+	params.NumPages.Set(-1)
+	p, err := x.loadWith(params)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	_, err = p.Average()
 	return err
 }
 
