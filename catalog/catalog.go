@@ -59,6 +59,8 @@ type Events struct {
 	Frozen func(err error)
 	// Connection: the connection to the log broke (err says why) or is there again (nil).
 	Connection func(err error)
+	// Outage: the log cannot be written (err says why, and once more when that changes), or can again (nil).
+	Outage func(err error)
 	// Server: a warning or an error of the embedded server, in its own words.
 	Server func(line string)
 	// Committed: a message with so many transactions was stored and applied, within that time.
@@ -69,13 +71,14 @@ type Events struct {
 type Catalog struct {
 	replica   *replica
 	server    *natsServer
+	outage    *outage
 	committer *committer
 
 	closeOnce sync.Once
 	closing   chan struct{}  // closed: no more updates
-	stop      func()         // ends following the log
+	stop      func()         // ends following the log, and ending outages
 	committed chan struct{}  // closed when the committer has ended
-	following sync.WaitGroup // ends when following has
+	following sync.WaitGroup // ends when both have
 }
 
 // Open starts the server in cfg.Dir and replays the log into the view; it returns once the view has everything that was
@@ -114,16 +117,18 @@ func open(ctx context.Context, s *natsServer, cfg Config, ev Events) (*Catalog, 
 	return start(r, s, cfg.CommitTimeout), nil
 }
 
-// start sets the two goroutines going: one follows the log, one commits.
+// start sets the three goroutines going: one follows the log, one ends outages, one commits.
 func start(r *replica, s *natsServer, timeout time.Duration) *Catalog {
 	closing := make(chan struct{})
+	o := newOutage(s, r)
 	c := &Catalog{
-		replica: r, server: s, closing: closing, committed: make(chan struct{}),
-		committer: &committer{replica: r, log: r.log, timeout: timeout, requests: make(chan *request), closing: closing},
+		replica: r, server: s, outage: o, closing: closing, committed: make(chan struct{}),
+		committer: &committer{replica: r, outage: o, log: r.log, timeout: timeout, requests: make(chan *request), closing: closing},
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	c.following.Go(func() { r.follow(ctx) })
+	c.following.Go(func() { o.work(ctx) })
 	go func() {
 		defer close(c.committed)
 		c.committer.work(ctx)
@@ -148,9 +153,11 @@ func (c *Catalog) View() *View { return c.replica.view() }
 // is another asset's, a version written already, a step that the status does not have, a deletion of what is in use),
 // [asset.ErrTooLarge] for a transaction that does not fit into a message (about 1 MB).
 //
-// [asset.ErrUnavailable] says that the log could not be written. If it timed out, or if ctx ended while Update was
-// waiting, whether the mutations were committed is open: they are either wholly there or not at all, and if they are
-// still to come then as a whole. Whoever tries again must look first, which a compare-and-set in f does by itself.
+// [asset.ErrUnavailable] says that the log could not be written. While the disk is full or fails it is an [asset.Fault]
+// and comes at once; that ends by itself when the disk takes writes again. If an Update met the failure or timed out, or
+// if ctx ended while it was waiting, whether the mutations were committed is open: they are either wholly there or not
+// at all, and if they are still to come then as a whole. Whoever tries again must look first, which a compare-and-set in
+// f does by itself.
 func (c *Catalog) Update(ctx context.Context, f func(v *View) ([]Mutation, error)) (revision uint64, err error) {
 	r := newRequest(ctx, f)
 	select {
@@ -168,7 +175,8 @@ func (c *Catalog) Update(ctx context.Context, f func(v *View) ([]Mutation, error
 	}
 }
 
-// Healthy fails when the view cannot follow the log, or the log cannot be reached. The view answers all the same.
+// Healthy fails when the view cannot follow the log, or the log cannot be reached or written. The view answers all the
+// same.
 func (c *Catalog) Healthy() error {
 	if _, err := c.replica.state(); err != nil {
 		return err
@@ -177,8 +185,11 @@ func (c *Catalog) Healthy() error {
 	case <-c.closing:
 		return fmt.Errorf("%w: the catalog is closed", asset.ErrUnavailable)
 	default:
-		return c.server.healthy()
 	}
+	if err := c.outage.err(); err != nil {
+		return err
+	}
+	return c.server.healthy()
 }
 
 // LastApplied returns the revision of the view, and when it was applied here; the zero time before the first.

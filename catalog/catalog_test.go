@@ -455,11 +455,11 @@ func TestOpenFails(t *testing.T) {
 // The embedded server and its stream keep what they acknowledge, or we do not start.
 func TestDurability(t *testing.T) {
 	c := opened(t, t.TempDir())
-	if got := c.server.srv.JetStreamConfig(); !got.SyncAlways || got.MaxStore != maxStoreBytes || got.MaxMemory != maxMemoryBytes {
+	if got := c.server.srv.Load().JetStreamConfig(); !got.SyncAlways || got.MaxStore != maxStoreBytes || got.MaxMemory != maxMemoryBytes {
 		t.Errorf("%+v", got)
 	}
-	if c.server.srv.Addr() != nil {
-		t.Error("the server listens at", c.server.srv.Addr())
+	if c.server.srv.Load().Addr() != nil {
+		t.Error("the server listens at", c.server.srv.Load().Addr())
 	}
 	if requireSync(&server.JetStreamConfig{}) == nil || requireSync(nil) == nil {
 		t.Error("a server without sync_interval: always is accepted")

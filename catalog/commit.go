@@ -23,6 +23,7 @@ const retryWait = 20 * time.Millisecond
 // next updates gather; they become the next message together.
 type committer struct {
 	replica  *replica
+	outage   *outage
 	log      matrixLog
 	timeout  time.Duration
 	requests chan *request // unbuffered: who has sent gets an answer
@@ -123,6 +124,9 @@ func (c *committer) store(ctx context.Context, g *group) (uint64, error) {
 	if len(g.encoded) == 0 {
 		return g.base.revision, nil
 	}
+	if err := c.outage.err(); err != nil {
+		return 0, err
+	}
 	data, err := g.message()
 	if err != nil {
 		return 0, err
@@ -136,7 +140,7 @@ func (c *committer) store(ctx context.Context, g *group) (uint64, error) {
 // append brings data to the sequence behind after, exactly once. When an attempt leaves open whether it arrived (a
 // timeout, a lost connection), the log knows: data can be at that one sequence only, as every attempt expects the same
 // last one. If it is free the same bytes are sent again; should the earlier attempt be merely late, one of the two is
-// refused.
+// refused. A log that takes no more writes is not waited for.
 func (c *committer) append(ctx context.Context, after uint64, data []byte) error {
 	for {
 		_, err := c.log.append(ctx, after, data)
@@ -148,6 +152,9 @@ func (c *committer) append(ctx context.Context, after uint64, data []byte) error
 		}
 		if errors.Is(err, errRefused) {
 			return err
+		}
+		if broken := c.outage.check(); broken != nil {
+			return broken
 		}
 		select {
 		case <-ctx.Done():

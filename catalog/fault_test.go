@@ -23,15 +23,20 @@ import (
 // beside returns another writer on the same log: a second catalog over a connection of its own.
 func beside(t *testing.T, c *Catalog) *Catalog {
 	t.Helper()
-	nc, err := nats.Connect("", nats.InProcessServer(c.server.srv))
+	nc, err := nats.Connect("", nats.InProcessServer(c.server))
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := open(t.Context(), &natsServer{nc: nc}, config(t.TempDir()), Events{})
+	s := &natsServer{nc: nc}
+	s.srv.Store(c.server.srv.Load())
+	other, err := open(t.Context(), s, config(t.TempDir()), Events{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = other.Close() })
+	t.Cleanup(func() {
+		s.srv.Store(nil) // c's to stop
+		_ = other.Close()
+	})
 	return other
 }
 
@@ -213,7 +218,7 @@ func TestCutConnections(t *testing.T) {
 		for before := stored.Load(); stored.Load() < before+50; {
 			time.Sleep(time.Millisecond)
 		}
-		if err := c.server.srv.DisconnectClientByID(clientID(t, c)); err != nil {
+		if err := c.server.srv.Load().DisconnectClientByID(clientID(t, c)); err != nil {
 			t.Fatal(err)
 		}
 		for deadline := time.Now().Add(20 * time.Second); cuts.Load() <= round; time.Sleep(time.Millisecond) {

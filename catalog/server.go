@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -17,13 +19,17 @@ import (
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
-// A natsServer is the embedded NATS server with the connection to it. It listens nowhere.
+// A natsServer is the embedded NATS server with the connection to it. It listens nowhere. The connection outlives the
+// server: when that is started again, the connection is to the new one.
 type natsServer struct {
+	dir  string
+	line func(string) // takes what the server says; may be nil
 	lock *os.File
-	log  *serverLog
-	srv  *server.Server
+	srv  atomic.Pointer[server.Server]
 	nc   *nats.Conn
 }
+
+var _ nats.InProcessConnProvider = (*natsServer)(nil)
 
 // JetStream's own limits. The store's is far beyond any disk, as the log has none: left unset, it would be three
 // quarters of what the disk has free at start, and a log that was once refused for it would be refused for ever.
@@ -38,7 +44,7 @@ const startTimeout = 10 * time.Second
 
 // startServer locks dir and starts the server in it.
 func startServer(dir string, ev Events) (_ *natsServer, err error) {
-	s := &natsServer{log: &serverLog{line: ev.Server}}
+	s := &natsServer{dir: dir, line: ev.Server}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -47,20 +53,45 @@ func startServer(dir string, ev Events) (_ *natsServer, err error) {
 	if s.lock, err = lockDir(dir); err != nil {
 		return nil, err
 	}
-	if s.srv, err = server.NewServer(serverOptions(dir)); err != nil {
-		return nil, fmt.Errorf("nats server: %w", err)
-	}
-	s.srv.SetLoggerV2(s.log, false, false, false)
-	s.srv.Start()
-	if err := s.ready(); err != nil {
+	if err = s.start(); err != nil {
 		return nil, err
 	}
-	s.nc, err = nats.Connect("", connectOptions(s.srv, ev)...)
+	s.nc, err = nats.Connect("", connectOptions(s, ev)...)
 	if err != nil {
 		return nil, fmt.Errorf("nats connection: %w", err)
 	}
 	return s, nil
 }
+
+// start starts a server in the directory; one that does not serve is there to be stopped.
+func (s *natsServer) start() error {
+	srv, err := server.NewServer(serverOptions(s.dir))
+	if err != nil {
+		return fmt.Errorf("nats server: %w", err)
+	}
+	log := &serverLog{line: s.line}
+	srv.SetLoggerV2(log, false, false, false)
+	srv.Start()
+	s.srv.Store(srv)
+	return ready(srv, log)
+}
+
+// restart starts the server again, on what is in the directory. It must not be called while close is.
+func (s *natsServer) restart() error {
+	s.stop()
+	return s.start()
+}
+
+// stop returns when the server has let go of the directory.
+func (s *natsServer) stop() {
+	if srv := s.srv.Load(); srv != nil {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+	}
+}
+
+// InProcessConn connects to the server that there is now.
+func (s *natsServer) InProcessConn() (net.Conn, error) { return s.srv.Load().InProcessConn() }
 
 func serverOptions(dir string) *server.Options {
 	return &server.Options{
@@ -100,14 +131,14 @@ func connectOptions(srv nats.InProcessConnProvider, ev Events) []nats.Option {
 }
 
 // ready fails unless the server serves, and does so durably.
-func (s *natsServer) ready() error {
-	if fatal := s.log.fatalLine(); fatal != "" { // what would have ended a process of its own
+func ready(srv *server.Server, log *serverLog) error {
+	if fatal := log.fatalLine(); fatal != "" { // what would have ended a process of its own
 		return fmt.Errorf("nats server: %s", fatal)
 	}
-	if !s.srv.ReadyForConnections(startTimeout) {
+	if !srv.ReadyForConnections(startTimeout) {
 		return fmt.Errorf("nats server does not serve within %s", startTimeout)
 	}
-	return requireSync(s.srv.JetStreamConfig())
+	return requireSync(srv.JetStreamConfig())
 }
 
 // requireSync fails unless every acknowledged write is on the disk: JetStream's default flushes every two minutes and
@@ -121,7 +152,7 @@ func requireSync(c *server.JetStreamConfig) error {
 
 // healthy fails when the server or the connection to it is gone.
 func (s *natsServer) healthy() error {
-	if !s.srv.Running() {
+	if !s.srv.Load().Running() {
 		return fmt.Errorf("%w: the nats server has stopped", asset.ErrUnavailable)
 	}
 	if status := s.nc.Status(); status != nats.CONNECTED {
@@ -130,15 +161,23 @@ func (s *natsServer) healthy() error {
 	return nil
 }
 
+// writeError returns why the server takes no more messages, in its own words; "" when it does.
+func (s *natsServer) writeError() string {
+	health := s.srv.Load().Healthz(&server.HealthzOptions{Account: server.DEFAULT_GLOBAL_ACCOUNT, Stream: streamName, Details: true})
+	for _, e := range health.Errors {
+		if e.Type != server.HealthzErrorConn { // which the connection finds out about
+			return e.Error
+		}
+	}
+	return ""
+}
+
 // close stops what was started. The lock goes last: nobody else may open the store before the server has let go of it.
 func (s *natsServer) close() {
 	if s.nc != nil {
 		s.nc.Close()
 	}
-	if s.srv != nil {
-		s.srv.Shutdown()
-		s.srv.WaitForShutdown()
-	}
+	s.stop()
 	if s.lock != nil {
 		_ = s.lock.Close() // flock(2): closing the last descriptor unlocks
 	}
