@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -56,6 +57,41 @@ func objectOf(k asset.Key, r reply, f *os.File) (*asset.Object, error) {
 	}
 	o.Width, o.Height = r.Width, r.Height
 	return o, nil
+}
+
+// An original is held from when it is loaded until it is put down, and is loaded again when it is needed again.
+type original struct {
+	from asset.Loader
+	key  asset.Key
+	held *asset.Object
+	free func() // called when it is put down, more than once
+}
+
+func (o *original) load(ctx context.Context) (*asset.Object, error) {
+	if o.held != nil {
+		return o.held, nil
+	}
+	var err error
+	o.held, err = o.from.Load(ctx, o.key)
+	return o.held, err
+}
+
+func (o *original) putDown() {
+	if o.held != nil {
+		o.held.Release()
+		o.held = nil
+	}
+	o.free()
+}
+
+// file puts the original down for a file with its bytes, which the caller closes.
+func (o *original) file(ctx context.Context) (*os.File, error) {
+	held, err := o.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer o.putDown()
+	return inputOf(held)
 }
 
 // inputOf returns a file with the bytes of an original, which the caller closes; those in memory are copied into a

@@ -24,8 +24,11 @@ type Pool struct {
 	originals asset.Loader
 	events    Events
 	types     []string // the media types that the workers' libvips loads
+	looks     *semaphore.Weighted
+	places    *semaphore.Weighted
 	memory    *semaphore.Weighted
 	queued    atomic.Int64
+	mean      atomic.Int64 // nanoseconds that a render took lately
 	jobs      chan *job
 	forks     chan fork
 	quit      chan struct{}
@@ -43,6 +46,8 @@ func NewPool(cfg Config, originals asset.Loader, ev Events) (*Pool, error) {
 	}
 	p := &Pool{
 		cfg: cfg, originals: originals, events: ev,
+		looks:  semaphore.NewWeighted(maxLooks),
+		places: semaphore.NewWeighted(int64(cfg.staged())),
 		memory: semaphore.NewWeighted(cfg.MaxMemoryBytes),
 		jobs:   make(chan *job), forks: make(chan fork), quit: make(chan struct{}),
 	}
@@ -69,7 +74,7 @@ func (p *Pool) Close() error {
 	return nil
 }
 
-// Queued returns how many renders wait for memory or for a worker.
+// Queued returns how many renders wait for their original, for memory or for a worker.
 func (p *Pool) Queued() int { return int(p.queued.Load()) }
 
 // Load renders k, which is no original. The object is in memory up to 1 MiB and in a sealed memory file above.
@@ -98,32 +103,58 @@ func (p *Pool) load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 		return nil, err
 	}
 	defer leave()
-	original, err := p.originals.Load(ctx, k.OriginalKey())
+	original := &original{from: p.originals, key: k.OriginalKey(), free: func() {}}
+	defer original.putDown()
+	h, err := p.look(ctx, original)
 	if err != nil {
 		return nil, err
 	}
-	defer original.Release()
-	in, err := inputOf(original)
+	return p.render(ctx, k, original, &job{
+		request: request{MediaType: h.MediaType, Size: original.held.Size, MaxPixels: p.cfg.MaxPixels, Variant: k.Variant},
+		bytes:   estimate(h, k.Variant), leave: leave,
+	})
+}
+
+// Bounds on the originals that are held for a look at their heads.
+const (
+	maxLooks = 8
+	// slowLook: a load that takes longer waits for a provider, and others may look meanwhile.
+	slowLook = 20 * time.Millisecond
+)
+
+// look loads an original and reads its head. Until the original is put down it counts as one of maxLooks.
+func (p *Pool) look(ctx context.Context, original *original) (Head, error) {
+	if p.looks.Acquire(ctx, 1) != nil {
+		return Head{}, context.Cause(ctx)
+	}
+	original.free = sync.OnceFunc(func() { p.looks.Release(1) })
+	defer time.AfterFunc(slowLook, original.free).Stop()
+	o, err := original.load(ctx)
+	if err != nil {
+		return Head{}, err
+	}
+	return p.head(o, o.Size)
+}
+
+func (p *Pool) render(ctx context.Context, k asset.Key, original *original, j *job) (*asset.Object, error) {
+	waiting, done, err := p.admit(ctx, j.bytes, original.putDown)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	in, err := original.file(waiting)
+	if err != nil && waiting.Err() != nil {
+		return nil, p.waited(waiting)
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = in.Close() }()
-	h, err := p.head(original, original.Size)
-	if err != nil {
-		return nil, err
-	}
-	return p.render(ctx, k, h, in, original.Size, leave)
-}
-
-func (p *Pool) render(ctx context.Context, k asset.Key, h Head, in *os.File, size int64, leave func()) (*asset.Object, error) {
 	out, err := newMemory("rendition")
 	if err != nil {
 		return nil, err
 	}
-	r, err := p.run(ctx, &job{
-		request: request{MediaType: h.MediaType, Size: size, MaxPixels: p.cfg.MaxPixels, Variant: k.Variant},
-		files:   []*os.File{in, out}, bytes: estimate(h, k.Variant), leave: leave,
-	})
+	r, err := p.run(ctx, waiting, j, in, out)
 	if err != nil {
 		_ = out.Close()
 		return nil, err
@@ -132,7 +163,7 @@ func (p *Pool) render(ctx context.Context, k asset.Key, h Head, in *os.File, siz
 }
 
 // Probe says what the size bytes of f are. It returns the media type that the bytes prove, "" when they are no known
-// picture, and a picture when this libvips can load that type: every pixel has been decoded once, so that a truncated
+// picture, and a picture when this libvips can load that type: every pixel of its first page and of all frames of an animation has been decoded, so that a truncated
 // or damaged file is an *asset.Fault wrapping [asset.ErrUndecodable], and one over a limit wraps [asset.ErrTooLarge].
 // It waits for a worker like Load. A JPEG that lacks nothing but its end marker counts as truncated. A whole PDF whose
 // pages cannot be drawn is a file and no picture.
@@ -160,15 +191,21 @@ func (p *Pool) probe(ctx context.Context, h Head, f *os.File, size int64) (*asse
 		return nil, err
 	}
 	defer leave()
+	j := &job{
+		request: request{Probe: true, MediaType: h.MediaType, Size: size, MaxPixels: p.cfg.MaxPixels},
+		bytes:   estimate(h, asset.Variant{}), leave: leave,
+	}
+	waiting, done, err := p.admit(ctx, j.bytes, func() {})
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	in, err := readOnly(f)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = in.Close() }()
-	r, err := p.run(ctx, &job{
-		request: request{Probe: true, MediaType: h.MediaType, Size: size, MaxPixels: p.cfg.MaxPixels},
-		files:   []*os.File{in}, bytes: estimate(h, asset.Variant{}), leave: leave,
-	})
+	r, err := p.run(ctx, waiting, j, in)
 	if err != nil {
 		return nil, err
 	}
@@ -189,18 +226,37 @@ func (p *Pool) head(r io.ReaderAt, size int64) (Head, error) {
 	return h, p.cfg.check(h)
 }
 
-// enter counts a render in, or refuses it when the queue is full. leave counts it out, once.
+// enter counts a render in, or refuses it when the queue is full or too long to be through in time. leave counts it
+// out, once.
 func (p *Pool) enter() (leave func(), err error) {
 	leave = sync.OnceFunc(func() { p.queued.Add(-1) })
-	if p.queued.Add(1) > int64(p.cfg.Queue) {
-		leave()
-		p.events.shed("queue")
-		return nil, fmt.Errorf("%w: %d renders are waiting", asset.ErrOverloaded, p.cfg.Queue)
+	before := p.queued.Add(1) - 1
+	reason := ""
+	switch {
+	case before >= int64(p.cfg.Queue):
+		reason = "queue"
+	case p.lasts(before) > p.cfg.QueueTimeout:
+		reason = "wait"
+	default:
+		return leave, nil
 	}
-	return leave, nil
+	leave()
+	p.events.shed(reason)
+	return nil, fmt.Errorf("%w: %d renders are waiting", asset.ErrOverloaded, before)
 }
 
-// A job is one request on its way to a worker.
+// lasts guesses how long n renders will keep the workers busy.
+func (p *Pool) lasts(n int64) time.Duration {
+	return time.Duration(p.mean.Load() * n / int64(p.cfg.workers()))
+}
+
+// learn has the mean follow what a render took. An update lost to another slot's does no harm.
+func (p *Pool) learn(d time.Duration) {
+	mean := p.mean.Load()
+	p.mean.Store(mean + (int64(d)-mean)/8)
+}
+
+// A job is one request on its way to a worker. It has files once it was admitted.
 type job struct {
 	request
 	ctx    context.Context
@@ -216,22 +272,51 @@ type answer struct {
 	err error
 }
 
-// run waits for memory and a worker, and for its answer.
-func (p *Pool) run(ctx context.Context, j *job) (reply, error) {
-	if j.bytes > p.cfg.MaxMemoryBytes {
-		return reply{}, &asset.Fault{
+// admit waits until a job may hold what it works on: for a place and for its memory, which done gives back. Before it
+// waits it calls putDown: what waits holds nothing. waiting ends when the job has waited enough, a worker included.
+func (p *Pool) admit(ctx context.Context, bytes int64, putDown func()) (waiting context.Context, done func(), err error) {
+	if bytes > p.cfg.MaxMemoryBytes {
+		return nil, nil, &asset.Fault{
 			Kind:    asset.ErrTooLarge,
-			Detail:  fmt.Sprintf("rendering this needs about %d MiB of memory", j.bytes>>20),
+			Detail:  fmt.Sprintf("rendering this needs about %d MiB of memory", bytes>>20),
 			Allowed: fmt.Sprintf("at most %d MiB", p.cfg.MaxMemoryBytes>>20),
 		}
 	}
 	waiting, cancel := context.WithTimeoutCause(ctx, p.cfg.QueueTimeout, errWaited)
-	defer cancel()
-	if p.memory.Acquire(waiting, j.bytes) != nil {
+	if err := p.acquire(waiting, bytes, putDown); err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	return waiting, func() {
+		p.memory.Release(bytes)
+		p.places.Release(1)
+		cancel()
+	}, nil
+}
+
+func (p *Pool) acquire(waiting context.Context, bytes int64, putDown func()) error {
+	if !p.places.TryAcquire(1) {
+		putDown()
+		if p.places.Acquire(waiting, 1) != nil {
+			return p.waited(waiting)
+		}
+	}
+	if !p.memory.TryAcquire(bytes) {
+		putDown()
+		if p.memory.Acquire(waiting, bytes) != nil {
+			p.places.Release(1)
+			return p.waited(waiting)
+		}
+	}
+	return nil
+}
+
+// run waits for a worker, until waiting ends, and then for its answer.
+func (p *Pool) run(ctx, waiting context.Context, j *job, files ...*os.File) (reply, error) {
+	if waiting.Err() != nil { // or a worker might be started on it only to be killed
 		return reply{}, p.waited(waiting)
 	}
-	defer p.memory.Release(j.bytes)
-	j.ctx, j.answer = ctx, make(chan answer, 1)
+	j.ctx, j.files, j.answer = ctx, files, make(chan answer, 1)
 	select {
 	case p.jobs <- j:
 		a := <-j.answer
@@ -346,7 +431,9 @@ func (p *Pool) give(w *worker, j *job) (reason string) {
 		err = j.accept(r)
 	}
 	outcome, reason, err := judge(r, err)
-	p.events.rendered(j.name(), outcome, time.Since(start))
+	took := time.Since(start)
+	p.learn(took)
+	p.events.rendered(j.name(), outcome, took)
 	p.events.diagnosed(j.name(), outcome, r.Library)
 	j.answer <- answer{r, err}
 	return reason

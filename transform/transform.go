@@ -29,10 +29,12 @@ type Config struct {
 	Command []string `yaml:"-"`
 	// Workers is the number of worker processes; 0 means as many as there are cores.
 	Workers int `yaml:"workers"`
-	// Queue is how many renders may wait for memory or a worker; one more is refused with [asset.ErrOverloaded].
+	// Queue is how many renders may wait for their original, memory or a worker; one more is refused with
+	// [asset.ErrOverloaded]. What waits holds neither bytes nor descriptors, but for two renders of each worker.
 	// Clients for one key are collapsed into one render before they come here, so this counts distinct keys.
 	Queue int `yaml:"queue"`
-	// QueueTimeout is how long a render may wait for memory and a worker before it is refused.
+	// QueueTimeout is how long a render may wait for memory and a worker before it is refused; at once, when as many
+	// are waiting that it would, by what renders took lately.
 	QueueTimeout time.Duration `yaml:"queue_timeout"`
 	// Timeout is how long one render may take in a worker; then the worker is killed.
 	Timeout time.Duration `yaml:"timeout"`
@@ -97,6 +99,10 @@ func (c Config) workers() int {
 	}
 	return c.Workers
 }
+
+// staged is how many renders may hold their original and a file for the result: on each worker one, and one at hand for
+// when that is done.
+func (c Config) staged() int { return 2 * c.workers() }
 
 // Events are told about what happens in a pool. Any of them may be nil. They are called on the pool's goroutines and
 // must not block.

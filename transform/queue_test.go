@@ -1,0 +1,235 @@
+package transform
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image/png"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+// A store is where the disk tier would be: each load of the original has bytes of its own.
+type store struct {
+	original []byte
+	loads    atomic.Int64
+	gone     atomic.Bool
+}
+
+func (s *store) Load(_ context.Context, k asset.Key) (*asset.Object, error) {
+	s.loads.Add(1)
+	if s.gone.Load() {
+		return nil, fmt.Errorf("store %s: %w", k, asset.ErrUnavailable)
+	}
+	return asset.NewObject(k, pngType, bytes.Clone(s.original)), nil
+}
+
+// stopped is a pool whose only worker has stopped, and the store that it loads from.
+func stopped(t *testing.T, change func(*Config)) (*bench, *store) {
+	t.Helper()
+	b := newBench(t, func(c *Config) {
+		c.Workers, c.Timeout = 1, time.Minute
+		if change != nil {
+			change(c)
+		}
+	})
+	var original bytes.Buffer
+	quick := png.Encoder{CompressionLevel: png.NoCompression} // quick to decode
+	if err := quick.Encode(&original, photo(550, 550)); err != nil || original.Len() < 800<<10 || original.Len() > inMemory {
+		t.Fatal(original.Len(), err)
+	}
+	s := &store{original: original.Bytes()}
+	b.originals = s
+	b.signal(t, syscall.SIGSTOP)
+	return b, s
+}
+
+func (b *bench) signal(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(b.log.lastPID(), s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ask asks for n variants at once. The channel has an error or nil for each.
+func (b *bench) ask(ctx context.Context, n int) <-chan error {
+	answers := make(chan error, n)
+	for i := range n {
+		go func() {
+			o, err := b.Load(ctx, asset.Key{Variant: asset.Variant{Width: i + 1, Format: asset.JPEG}})
+			if err == nil {
+				o.Release()
+			}
+			answers <- err
+		}()
+	}
+	return answers
+}
+
+// TestQueueHoldsNothing: what waits for a worker has neither bytes nor descriptors, however much waits.
+func TestQueueHoldsNothing(t *testing.T) {
+	const n = 300
+	b, s := stopped(t, nil)
+	held := watch(t)
+	answers := b.ask(t.Context(), n)
+	eventually(t, "all wait but the one on the worker", func() bool { return b.Queued() == n-1 && s.loads.Load() >= n })
+	b.signal(t, syscall.SIGCONT)
+	for range n {
+		if err := <-answers; err != nil {
+			t.Error(err)
+		}
+	}
+	heap, descriptors := held()
+	t.Logf("at most %d KiB of heap and %d descriptors more, for %d KiB of original", heap>>10, descriptors, len(s.original)>>10)
+	if staged := b.cfg.staged(); descriptors > 2*staged+4 {
+		t.Errorf("%d descriptors for %d staged renders", descriptors, staged)
+	}
+	if limit := int64(8 * maxLooks * len(s.original)); heap > limit { // with the garbage
+		t.Errorf("%d MiB of heap", heap>>20)
+	}
+	if loads := s.loads.Load(); loads > 2*n {
+		t.Errorf("%d loads", loads)
+	}
+}
+
+// watch samples the heap in use and the open descriptors until asked for how far they grew.
+func watch(t *testing.T) (grown func() (heap int64, descriptors int)) {
+	t.Helper()
+	runtime.GC()
+	heap0, open0 := usage(t)
+	var heap int64
+	var open int
+	var sampler sync.WaitGroup
+	done := make(chan struct{})
+	sampler.Go(func() {
+		for {
+			h, o := usage(t)
+			heap, open = max(heap, h), max(open, o)
+			select {
+			case <-done:
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+		}
+	})
+	return func() (int64, int) {
+		close(done)
+		sampler.Wait()
+		return heap - heap0, open - open0
+	}
+}
+
+func usage(t *testing.T) (heap int64, descriptors int) {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Error(err)
+	}
+	return int64(m.HeapAlloc), len(fds)
+}
+
+// TestQueueEnds: what waits for a place is refused in time or leaves when its caller does; what has lost its original
+// meanwhile gets the loader's error. Nothing is left behind.
+func TestQueueEnds(t *testing.T) {
+	const n = 8 // of which one is on the worker and one staged
+	f := func(name string, change func(*Config), end func(*bench, *store, context.CancelFunc), want error, wantFailed int) {
+		t.Run(name, func(t *testing.T) {
+			b, s := stopped(t, change)
+			_, open := usage(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			answers := b.ask(ctx, n)
+			eventually(t, "all wait but the one on the worker", func() bool { return b.Queued() == n-1 && s.loads.Load() >= n })
+			end(b, s, cancel)
+			b.signal(t, syscall.SIGCONT)
+			failed := 0
+			for range n {
+				if err := <-answers; errors.Is(err, want) {
+					failed++
+				} else if err != nil {
+					t.Error(err)
+				}
+			}
+			if failed != wantFailed || b.Queued() != 0 {
+				t.Error(failed, b.Queued())
+			}
+			if !b.places.TryAcquire(int64(b.cfg.staged())) || !b.memory.TryAcquire(b.cfg.MaxMemoryBytes) || !b.looks.TryAcquire(maxLooks) {
+				t.Error("a place, memory or a look was not given back")
+			}
+			eventually(t, "all descriptors are closed", func() bool { _, now := usage(t); return now <= open })
+		})
+	}
+	f("Timeout", func(c *Config) { c.QueueTimeout = 2 * time.Second }, func(b *bench, _ *store, _ context.CancelFunc) {
+		eventually(t, "all were refused", func() bool { return b.log.count(&b.log.shed, "wait") == n-1 })
+	}, asset.ErrOverloaded, n-1)
+	f("Caller", nil, func(_ *bench, _ *store, leave context.CancelFunc) { leave() }, context.Canceled, n)
+	f("Original", nil, func(_ *bench, s *store, _ context.CancelFunc) { s.gone.Store(true) }, asset.ErrUnavailable, n-2)
+}
+
+// TestSlowOriginals: those who wait for a slow provider keep neither a look nor a place from others.
+func TestSlowOriginals(t *testing.T) {
+	b := newBench(t, one)
+	gate, quick := make(chan struct{}), b.shelf
+	slow := &shelf{bytes: quick.bytes, gate: gate}
+	lost := asset.Digest{1}
+	b.originals = asset.LoaderFunc(func(ctx context.Context, k asset.Key) (*asset.Object, error) {
+		if k.Original == lost {
+			return slow.Load(ctx, k)
+		}
+		return quick.Load(ctx, k)
+	})
+	var waiting sync.WaitGroup
+	for i := range 3 * maxLooks {
+		waiting.Go(func() {
+			key := asset.Key{Original: lost, Variant: asset.Variant{Width: i + 1, Format: asset.JPEG}}
+			if _, err := b.Load(t.Context(), key); !errors.Is(err, asset.ErrNotFound) {
+				t.Error(err)
+			}
+		})
+	}
+	eventually(t, "all wait", func() bool { return b.Queued() == 3*maxLooks })
+	b.mustRender(t)
+	close(gate)
+	waiting.Wait()
+	if !b.looks.TryAcquire(maxLooks) {
+		t.Error("a look was not given back")
+	}
+}
+
+// TestQueueTooLong: when what is waiting will keep the workers busy for longer than a render may wait, one more is
+// refused at once, before its original is asked for.
+func TestQueueTooLong(t *testing.T) {
+	b, s := stopped(t, func(c *Config) { c.QueueTimeout = 20 * time.Second })
+	for range 100 {
+		b.learn(9 * time.Second)
+	}
+	running := b.ask(t.Context(), 1)
+	eventually(t, "one is on the worker", func() bool { return b.Queued() == 0 && s.loads.Load() == 1 })
+	waiting := b.ask(t.Context(), 3) // which take 27 s
+	eventually(t, "three wait", func() bool { return b.Queued() == 3 && s.loads.Load() == 4 })
+	loads := s.loads.Load()
+	if err := <-b.ask(t.Context(), 1); !errors.Is(err, asset.ErrOverloaded) || s.loads.Load() != loads {
+		t.Error(err, s.loads.Load(), loads)
+	}
+	if b.log.count(&b.log.shed, "wait") != 1 {
+		t.Error(b.log.shed)
+	}
+	b.signal(t, syscall.SIGCONT)
+	for _, answer := range []<-chan error{running, waiting, waiting, waiting} {
+		if err := <-answer; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-b.ask(t.Context(), 1); err != nil {
+		t.Errorf("with nothing waiting: %v", err)
+	}
+}
