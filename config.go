@@ -167,6 +167,7 @@ func lookup(environ []string, name string) (string, bool) {
 func (c Config) placed() Config {
 	c.Render.Command = []string{"/proc/self/exe", WorkerCommand} // the very binary that runs, were its file replaced
 	c.Catalog.Dir = filepath.Join(c.DataDir, "catalog")
+	c.Cache.Disk.Epoch = transform.Epoch
 	c.Cache.Disk.Dir = cmp.Or(c.Cache.Disk.Dir, filepath.Join(c.DataDir, "cache"))
 	c.Ingest.SpoolDir = cmp.Or(c.Ingest.SpoolDir, filepath.Join(c.DataDir, "spool"))
 	c.Providers = slices.Clone(c.Providers)

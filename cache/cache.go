@@ -35,14 +35,16 @@ type MemoryConfig struct {
 type DiskConfig struct {
 	// Dir is the cache's directory; it is created when missing. One process at a time may use it.
 	Dir string `yaml:"dir"`
-	// MaxBytes caps the files in Dir, each counted in whole units of 4096 bytes. The directories themselves, at most
-	// 4113 of them, are not counted.
+	// MaxBytes caps what `du` says of Dir: the cache's files and its 18 directories, each counted in whole units of 4096
+	// bytes. At least 1 MiB.
 	MaxBytes int64 `yaml:"max_bytes"`
 	// InlineBytes is the largest object that is loaded into memory; larger ones are read from their file.
 	InlineBytes int64 `yaml:"inline_bytes"`
 	// VerifyBytes is the largest object that is verified as a whole when it is loaded. A larger one is verified block
 	// by block as it is read, and as a whole when its file is asked for.
 	VerifyBytes int64 `yaml:"verify_bytes"`
+	// Epoch is the renderer's (transform.Epoch). A rendition that was put under another is a miss, and is removed.
+	Epoch int `yaml:"-"`
 }
 
 // DefaultConfig returns 256 MiB of memory for objects up to 1 MiB, and 10 GiB of disk. Disk.Dir is empty.
@@ -72,7 +74,7 @@ func (c MemoryConfig) Validate() error {
 // Validate checks the configuration, except that Dir is given: it has no default here. Errors are [asset.ErrInvalid]
 // and name the key.
 func (c DiskConfig) Validate() error {
-	if err := atLeast("disk.max_bytes", c.MaxBytes, unitBytes); err != nil {
+	if err := atLeast("disk.max_bytes", c.MaxBytes, minDiskBytes); err != nil {
 		return err
 	}
 	if err := atLeast("disk.inline_bytes", c.InlineBytes, 0); err != nil {
@@ -80,6 +82,9 @@ func (c DiskConfig) Validate() error {
 	}
 	return atLeast("disk.verify_bytes", c.VerifyBytes, 0)
 }
+
+// minDiskBytes: the directories and what is set aside for their growth take 88 KiB of it.
+const minDiskBytes = 1 << 20
 
 func atLeast(key string, given, least int64) error {
 	if given < least {

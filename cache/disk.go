@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,8 +14,9 @@ import (
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
-// Disk keeps objects in a directory, one file each, verified whenever it is read. The files never take more than
-// MaxBytes, whatever is under way: room is made before anything is written. Entries survive a restart.
+// Disk keeps objects in a directory, one file each, verified whenever it is read. The files and
+// directories never take more than MaxBytes, whatever is under way: room is made before anything is written. Entries
+// survive a restart; renditions only under the same Epoch.
 //
 // The directory's trouble is not its callers': what cannot be read is a miss, what cannot be written is an
 // [asset.ErrUnavailable], and a directory that was deleted is created again.
@@ -25,14 +25,16 @@ type Disk struct {
 	units  int64 // the cap
 	events Events
 
-	mu    sync.Mutex // guards index and gone; never held during a system call
+	mu    sync.Mutex // guards index, fixed and gone; never held during a system call
 	index *sieve
+	fixed int64               // units of the directories; in index.used, too
 	gone  map[uint64]struct{} // dropped while the restoring was listing files; nil afterwards
 
 	// names is held while an entry's file gets or loses its name, and while room is made: index and directory agree
 	// whenever it is free. Taken before mu.
 	names sync.Mutex
-	lock  *os.File // guarded by names, and by open in Close
+	lock  *os.File               // guarded by names, and by open in Close
+	dirs  [directories]directory // units are guarded by names; paths do not change
 
 	open    sync.RWMutex // held for reading by everything that writes to the directory; Close waits for them
 	closed  atomic.Bool
@@ -64,11 +66,7 @@ func newDisk(cfg DiskConfig, ev Events, patience time.Duration) (*Disk, error) {
 	if cfg.Dir == "" {
 		return nil, asset.BadKey("disk.dir", "empty", "a directory")
 	}
-	d := &Disk{
-		cfg: cfg, units: cfg.MaxBytes / unitBytes, events: ev,
-		index: newSieve(), gone: map[uint64]struct{}{},
-		counted: make(chan struct{}), ready: make(chan struct{}),
-	}
+	d := unsettled(cfg, ev)
 	if err := d.settle(); err != nil {
 		return nil, fmt.Errorf("disk cache: %w", err)
 	}
@@ -81,10 +79,19 @@ func newDisk(cfg DiskConfig, ev Events, patience time.Duration) (*Disk, error) {
 	return d, nil
 }
 
+// unsettled returns a Disk that has not looked at its directory.
+func unsettled(cfg DiskConfig, ev Events) *Disk {
+	return &Disk{
+		cfg: cfg, units: cfg.MaxBytes / unitBytes, events: ev, dirs: directoriesIn(cfg.Dir),
+		index: newSieve(), gone: map[uint64]struct{}{},
+		counted: make(chan struct{}), ready: make(chan struct{}),
+	}
+}
+
 // Ready is closed when the restoring is over: every file is counted, and those with a bad trailer are removed.
 func (d *Disk) Ready() <-chan struct{} { return d.ready }
 
-// Bytes returns what the files take, in units of 4096 bytes, those being written included.
+// Bytes returns what the files and directories take, in units of 4096 bytes, what is being written included.
 func (d *Disk) Bytes() int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -110,12 +117,6 @@ func (d *Disk) Close() error {
 	return d.lock.Close()
 }
 
-// path is where the entry with that hash is: 4096 directories, as nginx's levels=1:2.
-func (d *Disk) path(hash uint64) string {
-	name := fmt.Sprintf("%016x", hash)
-	return filepath.Join(d.cfg.Dir, name[:1], name[1:3], name)
-}
-
 // Load returns the object, verified, or the bare [asset.ErrNotFound]; or ctx's error. Objects up to InlineBytes are in
 // memory, larger ones are read from their file.
 func (d *Disk) Load(ctx context.Context, k asset.Key) (*asset.Object, error) {
@@ -135,17 +136,43 @@ func (d *Disk) Load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 	if err == nil {
 		return o, nil
 	}
-	if errors.Is(err, asset.ErrCorrupt) {
+	switch {
+	case errors.Is(err, asset.ErrCorrupt):
 		d.discard(f, hash, err)
-	} else if !errors.Is(err, errOtherKey) {
+	case errors.Is(err, errOtherEpoch):
+		d.removeNamed(f, hash)
+	case !errors.Is(err, errOtherKey):
 		d.fail("load", err)
 	}
 	_ = f.Close()
 	return nil, asset.ErrNotFound
 }
 
-// errOtherKey: the file is that of another key with the same hash.
-var errOtherKey = errors.New("other key")
+var (
+	// errOtherKey: the file is that of another key with the same hash.
+	errOtherKey = errors.New("other key")
+	// errOtherEpoch: the file is what another renderer made for the key.
+	errOtherEpoch = errors.New("other epoch")
+)
+
+// epoch returns the epoch of what may be served for k. An original has none: it is not rendered.
+func (d *Disk) epoch(k asset.Key) int {
+	if k.IsOriginal() {
+		return 0
+	}
+	return d.cfg.Epoch
+}
+
+// wanted checks that the entry is what may be served for k.
+func (d *Disk) wanted(e *entry, k asset.Key) error {
+	switch {
+	case !e.is(k):
+		return errOtherKey
+	case e.epoch != d.epoch(k):
+		return errOtherEpoch
+	}
+	return nil
+}
 
 // read makes the object out of the open file. On success the file is the object's, or closed.
 func (d *Disk) read(f *os.File, k asset.Key, hash uint64) (*asset.Object, error) {
@@ -155,7 +182,7 @@ func (d *Disk) read(f *os.File, k asset.Key, hash uint64) (*asset.Object, error)
 	}
 	read := d.readFile
 	if info.Size() <= d.cfg.InlineBytes {
-		read = readSmall
+		read = d.readSmall
 	}
 	o, err := read(f, info.Size(), k)
 	if err != nil {
@@ -166,7 +193,7 @@ func (d *Disk) read(f *os.File, k asset.Key, hash uint64) (*asset.Object, error)
 }
 
 // readSmall reads the whole file in one go.
-func readSmall(f *os.File, fileBytes int64, k asset.Key) (*asset.Object, error) {
+func (d *Disk) readSmall(f *os.File, fileBytes int64, k asset.Key) (*asset.Object, error) {
 	b := make([]byte, fileBytes)
 	if err := readFull(f, b, 0); err != nil {
 		return nil, err
@@ -179,7 +206,7 @@ func readSmall(f *os.File, fileBytes int64, k asset.Key) (*asset.Object, error) 
 	if err != nil {
 		return nil, err
 	}
-	return e.inline(f, k, b[:size:size])
+	return d.inline(e, f, k, b[:size:size])
 }
 
 // readFile reads the trailer, and the body if it is to be in memory.
@@ -195,13 +222,13 @@ func (d *Disk) readFile(f *os.File, fileBytes int64, k asset.Key) (*asset.Object
 	if err := readFull(f, b, 0); err != nil {
 		return nil, err
 	}
-	return e.inline(f, k, b)
+	return d.inline(e, f, k, b)
 }
 
 // inline makes the object of b, verified, and closes the file.
-func (e *entry) inline(f *os.File, k asset.Key, b []byte) (*asset.Object, error) {
-	if !e.is(k) {
-		return nil, errOtherKey
+func (d *Disk) inline(e *entry, f *os.File, k asset.Key, b []byte) (*asset.Object, error) {
+	if err := d.wanted(e, k); err != nil {
+		return nil, err
 	}
 	for i := range e.blocks() {
 		if err := e.verify(i, b[i*blockBytes:min(e.size, (i+1)*blockBytes)]); err != nil {
@@ -214,8 +241,8 @@ func (e *entry) inline(f *os.File, k asset.Key, b []byte) (*asset.Object, error)
 
 // readBody makes an object over the file.
 func (d *Disk) readBody(f *os.File, e *entry, k asset.Key) (*asset.Object, error) {
-	if !e.is(k) {
-		return nil, errOtherKey
+	if err := d.wanted(e, k); err != nil {
+		return nil, err
 	}
 	b := &body{disk: d, hash: k.Hash(), file: f, entry: e}
 	if e.size <= d.cfg.VerifyBytes {
@@ -249,7 +276,8 @@ func (d *Disk) use(hash uint64, modified time.Time) {
 	}
 }
 
-// unopened handles a file that cannot be opened. One that is not there although it should be is forgotten.
+// unopened handles a file that cannot be opened. One that is not there although it should be is forgotten, with all of
+// its directory when that is gone, and of the others that are.
 func (d *Disk) unopened(hash uint64, err error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		d.fail("load", err)
@@ -263,14 +291,23 @@ func (d *Disk) unopened(hash uint64, err error) {
 	}
 	d.names.Lock()
 	defer d.names.Unlock()
-	if _, err := os.Lstat(d.path(hash)); errors.Is(err, fs.ErrNotExist) { // else a Put was quicker
-		d.drop(hash)
+	if _, err := os.Lstat(d.path(hash)); !errors.Is(err, fs.ErrNotExist) {
+		return // a Put was quicker
+	}
+	d.drop(hash)
+	if _, err := os.Lstat(d.dirs[directoryOf(hash)].path); errors.Is(err, fs.ErrNotExist) {
+		d.measureAll()
 	}
 }
 
-// discard reports a corrupt file and removes it, unless a Put has replaced it meanwhile.
+// discard reports a corrupt file and removes it.
 func (d *Disk) discard(f *os.File, hash uint64, why error) {
 	d.events.corrupt(fmt.Errorf("disk load %016x: %w", hash, why))
+	d.removeNamed(f, hash)
+}
+
+// removeNamed removes the entry that was read from f, unless a Put has replaced it meanwhile.
+func (d *Disk) removeNamed(f *os.File, hash uint64) {
 	d.open.RLock()
 	defer d.open.RUnlock()
 	d.names.Lock()
@@ -305,6 +342,11 @@ func (d *Disk) unlink(hash uint64) error {
 func (d *Disk) drop(hash uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.dropLocked(hash)
+}
+
+// dropLocked is drop with mu held.
+func (d *Disk) dropLocked(hash uint64) {
 	d.index.drop(hash)
 	if d.gone != nil {
 		d.gone[hash] = struct{}{}

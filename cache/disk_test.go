@@ -67,16 +67,18 @@ func checkSame(t testing.TB, s asset.Store, want *asset.Object) {
 	}
 }
 
-// usage is what the files in dir take on disk.
+// usage is what the files and directories in dir take on disk: `du -sB1`.
 func usage(t testing.TB, dir string) (bytes int64, files int) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
+		if err != nil {
 			return err
 		}
 		info, err := e.Info()
 		if err == nil {
 			bytes += info.Sys().(*syscall.Stat_t).Blocks * 512
+		}
+		if !e.IsDir() {
 			files++
 		}
 		return err
@@ -271,7 +273,7 @@ func TestDiskWhileRestoring(t *testing.T) {
 	}
 	kill(t, d)
 	cfg := d.cfg
-	d = &Disk{cfg: cfg, units: d.units, index: newSieve(), gone: map[uint64]struct{}{}, counted: make(chan struct{}), ready: make(chan struct{})}
+	d = unsettled(cfg, Events{})
 	if err := d.settle(); err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +308,7 @@ func TestDiskRestoreCleans(t *testing.T) {
 	kill(t, d)
 	foreign := []string{
 		"README", "tmp/mine", "a/b", "0/00/readme", filepath.Dir(good)[len(dir)+1:] + "/" + filepath.Base(good) + ".bak",
-		"f/ff/0000000000000000", // the name of an entry, in the wrong place
+		"f/0000000000000000", "0/00/0000000000000000", // the name of an entry, in the wrong place
 	}
 	stray := filepath.Join(dir, "tmp/put-123")
 	for _, name := range append(foreign, "tmp/put-123") {
@@ -337,10 +339,11 @@ func TestDiskRestoreCleans(t *testing.T) {
 // After a restart with a smaller cap the youngest entries are left.
 func TestDiskRestoreEvicts(t *testing.T) {
 	dir := t.TempDir()
-	d := openDisk(t, dir, 1<<20, Events{})
+	const size = 240_000 // four fit in 1 MiB
+	d := openDisk(t, dir, 4<<20, Events{})
 	now := time.Now()
 	for n := range 10 {
-		mustPut(t, d, testObject(n, 1000))
+		mustPut(t, d, testObject(n, size))
 		age := now.Add(-time.Duration((n*7)%10) * 24 * time.Hour)
 		if err := os.Chtimes(d.path(testKey(n).Hash()), age, age); err != nil {
 			t.Fatal(err)
@@ -348,10 +351,10 @@ func TestDiskRestoreEvicts(t *testing.T) {
 	}
 	load(t, d, t.Context(), testKey(7)).Release() // 9 days old, and used: it is the youngest now
 	kill(t, d)
-	d = openDisk(t, dir, 4*unitBytes, Events{})
+	d = openDisk(t, dir, 1<<20, Events{})
 	for n := range 10 {
 		if days := (n * 7) % 10; days < 3 || n == 7 {
-			checkSame(t, d, testObject(n, 1000))
+			checkSame(t, d, testObject(n, size))
 		} else {
 			mustMiss(t, d, testKey(n))
 		}
@@ -359,9 +362,17 @@ func TestDiskRestoreEvicts(t *testing.T) {
 	checkAccounts(t, d)
 }
 
+// openSmall opens a cache with room for so many units of files.
+func openSmall(t *testing.T, units int64, ev Events) *Disk {
+	t.Helper()
+	d := openDiskConfig(t, DiskConfig{Dir: t.TempDir(), MaxBytes: minDiskBytes}, ev)
+	d.units = d.fixed + units + growthUnits
+	return d
+}
+
 func TestDiskEvictionOrder(t *testing.T) {
 	var evicted atomic.Int64
-	d := openDisk(t, t.TempDir(), 4*unitBytes, Events{Evicted: func(n int64) { evicted.Add(n) }})
+	d := openSmall(t, 4, Events{Evicted: func(n int64) { evicted.Add(n) }})
 	put := func(n, size int) { mustPut(t, d, testObject(n, size)) }
 	has := func(want ...int) {
 		t.Helper()
@@ -401,58 +412,74 @@ func TestDiskEvictionOrder(t *testing.T) {
 
 // An object that is too large takes the place of what was under its key all the same.
 func TestDiskTooLargeReplaces(t *testing.T) {
-	d := openDisk(t, t.TempDir(), 4*unitBytes, Events{})
+	d := openSmall(t, 4, Events{})
 	mustPut(t, d, testObject(1, 1000))
 	mustPut(t, d, testObject(1, 1<<20))
 	mustMiss(t, d, testKey(1))
 	checkAccounts(t, d)
 }
 
-// The files never take more than the cap, while many write, load and delete.
+// A workload is of objects whose size follows from their number.
+type workload struct {
+	maxBytes        int64
+	objects, rounds int
+	size            func(n int) int
+}
+
+// Files and directories never take more than the cap, while many write, load and delete.
 func TestDiskKeepsItsCap(t *testing.T) {
-	const maxBytes = 300 * unitBytes
-	d := openDisk(t, t.TempDir(), maxBytes, Events{Failed: func(_ asset.Room, err error) { t.Error(err) }, Corrupt: func(err error) { t.Error(err) }})
+	for name, w := range map[string]workload{
+		"Minimum": {minDiskBytes, 200, 300, func(n int) int { return n * n * 3 }},
+		"Large":   {8 << 20, 200, 300, func(n int) int { return n * n * 8 }},
+		"Many":    {24 << 20, 12000, 2000, func(n int) int { return n % 3000 }},
+	} {
+		t.Run(name, func(t *testing.T) { w.run(t) })
+	}
+}
+
+func (w workload) run(t *testing.T) {
+	d := openDisk(t, t.TempDir(), w.maxBytes, Events{Failed: func(_ asset.Room, err error) { t.Error(err) }, Corrupt: func(err error) { t.Error(err) }})
 	var all sync.WaitGroup
-	var writing atomic.Int32
+	sample := make(chan struct{})
 	for g := range 6 {
-		writing.Add(1)
 		all.Go(func() {
-			defer writing.Add(-1)
 			r := rand.New(rand.NewPCG(uint64(g), 1))
-			for range 300 {
-				churn(t, d, r)
+			for i := range w.rounds {
+				if w.churn(t, d, r); i%100 == g {
+					sample <- struct{}{} // while the others go on
+				}
 			}
 		})
 	}
+	go func() { all.Wait(); close(sample) }()
 	samples, peak := 0, int64(0)
-	for writing.Load() > 0 {
+	for range sample {
 		d.names.Lock() // else a file that is renamed meanwhile is seen twice
 		bytes, _ := usage(t, d.cfg.Dir)
 		counted := d.Bytes()
 		d.names.Unlock()
-		if bytes > maxBytes || counted > maxBytes || counted < bytes {
-			t.Fatalf("%d bytes on disk, %d counted, the cap is %d", bytes, counted, maxBytes)
+		if bytes > w.maxBytes || counted > w.maxBytes || counted < bytes {
+			t.Errorf("%d bytes on disk, %d counted, the cap is %d", bytes, counted, w.maxBytes)
 		}
 		samples, peak = samples+1, max(peak, bytes)
 	}
-	all.Wait()
 	checkAccounts(t, d)
-	if peak < maxBytes/2 {
+	if peak < w.maxBytes/2 {
 		t.Errorf("the test used only %d bytes", peak)
 	}
-	t.Logf("%d samples, peak %d of %d bytes", samples, peak, maxBytes)
+	t.Logf("%d samples, peak %d of %d bytes, %d of them directories of %d entries", samples, peak, w.maxBytes, d.fixed*unitBytes, d.Len())
 }
 
-// churn does something with an object whose size follows from its number.
-func churn(t *testing.T, d *Disk, r *rand.Rand) {
-	n := r.IntN(200)
-	size := n * n * 3
+// churn does something with one of the objects.
+func (w workload) churn(t *testing.T, d *Disk, r *rand.Rand) {
+	n := r.IntN(w.objects)
+	size := w.size(n)
 	switch r.IntN(10) {
 	case 0:
 		if err := d.Delete(context.Background(), testKey(n)); err != nil {
 			t.Error(err)
 		}
-	case 1, 2, 3, 4:
+	case 1, 2, 3, 4, 5, 6:
 		if err := d.Put(context.Background(), testObject(n, size)); err != nil {
 			t.Error(err)
 		}
@@ -472,9 +499,68 @@ func churn(t *testing.T, d *Disk, r *rand.Rand) {
 	}
 }
 
+// Directories that have grown stay counted when their entries make room, and a restart with a lower cap makes them
+// small again.
+func TestDiskDirectoriesShrinkAtRestart(t *testing.T) {
+	dir := t.TempDir()
+	d := openDisk(t, dir, 64<<20, Events{})
+	empty := d.fixed
+	for n := range 10_000 {
+		mustPut(t, d, testObject(n, 10))
+	}
+	grown := d.fixed
+	if grown <= empty {
+		t.Skip("names take no room on this file system")
+	}
+	for n := range 3 {
+		mustPut(t, d, testObject(-n-1, 20<<20))
+	}
+	checkAccounts(t, d)
+	if d.Len() > 2000 || d.fixed != grown {
+		t.Errorf("%d entries are left, directories of %d units, %d when they were full", d.Len(), d.fixed, grown)
+	}
+	kill(t, d)
+	d = openDisk(t, dir, minDiskBytes, Events{})
+	mustPut(t, d, testObject(1, 500_000))
+	checkSame(t, d, testObject(1, 500_000))
+	if bytes, _ := usage(t, dir); bytes > minDiskBytes {
+		t.Errorf("%d bytes on disk, the cap is %d", bytes, minDiskBytes)
+	}
+	checkAccounts(t, d)
+}
+
+// What another renderer made is a miss and goes, silently. Originals are not rendered, and stay.
+func TestDiskEpoch(t *testing.T) {
+	for name, inline := range map[string]int64{"Inline": 1 << 20, "Body": 0} {
+		t.Run(name, func(t *testing.T) {
+			ev := Events{Corrupt: func(err error) { t.Error(err) }, Failed: func(_ asset.Room, err error) { t.Error(err) }}
+			cfg := DiskConfig{Dir: t.TempDir(), MaxBytes: 1 << 20, InlineBytes: inline, Epoch: 1}
+			d := openDiskConfig(t, cfg, ev)
+			original := asset.NewObject(assettest.Original("", wantBytes[:300]), "image/png", wantBytes[:300])
+			for _, o := range []*asset.Object{original, testObject(1, 1000), testObject(2, 1000)} {
+				mustPut(t, d, o)
+				checkSame(t, d, o)
+			}
+			kill(t, d)
+			cfg.Epoch = 2
+			d = openDiskConfig(t, cfg, ev)
+			checkSame(t, d, original)
+			mustMiss(t, d, testKey(1))
+			if d.Len() != 2 {
+				t.Errorf("%d entries after the miss", d.Len())
+			}
+			mustPut(t, d, testObject(1, 1000))
+			mustPut(t, d, testObject(2, 1000)) // in place of one that nobody asked for
+			checkSame(t, d, testObject(1, 1000))
+			checkSame(t, d, testObject(2, 1000))
+			checkAccounts(t, d)
+		})
+	}
+}
+
 // What is loaded stays readable when it is evicted, and when the cache is closed.
 func TestDiskEvictedIsReadable(t *testing.T) {
-	d := openDiskConfig(t, DiskConfig{Dir: t.TempDir(), MaxBytes: 4 * unitBytes}, Events{})
+	d := openSmall(t, 4, Events{})
 	mustPut(t, d, testObject(1, 5000))
 	o := load(t, d, t.Context(), testKey(1))
 	mustPut(t, d, testObject(2, 13000))
@@ -530,7 +616,7 @@ func TestDiskConfigIsChecked(t *testing.T) {
 	for name, spoil := range map[string]func(*Config){
 		"memory.max_bytes":        func(c *Config) { c.Memory.MaxBytes = 0 },
 		"memory.max_object_bytes": func(c *Config) { c.Memory.MaxObjectBytes = -1 },
-		"disk.max_bytes":          func(c *Config) { c.Disk.MaxBytes = 4095 },
+		"disk.max_bytes":          func(c *Config) { c.Disk.MaxBytes = 1<<20 - 1 },
 		"disk.inline_bytes":       func(c *Config) { c.Disk.InlineBytes = -1 },
 		"disk.verify_bytes":       func(c *Config) { c.Disk.VerifyBytes = -1 },
 	} {
@@ -557,11 +643,18 @@ func TestDiskDirectoryDeleted(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	for n := range 3 {
-		mustMiss(t, d, testKey(n))
+	mustMiss(t, d, testKey(0))
+	if d.Len() != 0 || d.Bytes() != 0 {
+		t.Errorf("%d entries, %d bytes are counted of a directory that is gone", d.Len(), d.Bytes())
 	}
 	mustPut(t, d, testObject(1, 1000))
 	checkSame(t, d, testObject(1, 1000))
+	checkAccounts(t, d)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, d, testObject(2, 1000)) // notices it as well
+	checkSame(t, d, testObject(2, 1000))
 	checkAccounts(t, d)
 	if _, err := NewDisk(d.cfg, Events{}); !errors.Is(err, asset.ErrConflict) {
 		t.Errorf("second cache in the directory: %v", err)

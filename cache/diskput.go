@@ -7,16 +7,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
 // Put writes o to the directory. An object that is larger than the cap, or for which there is no room beside those
-// being written, is not kept, and what was there before it is forgotten; that is no error. The errors are [asset.ErrUnavailable] when the directory cannot be
-// written, o's own when it cannot be read, and ctx's.
+// being written, is not kept, and what was there before it is forgotten; that is no error. The errors are
+// [asset.ErrUnavailable] when the directory cannot be written, o's own when it cannot be read, and ctx's.
 func (d *Disk) Put(ctx context.Context, o *asset.Object) error {
 	if err := d.put(ctx, o); err != nil {
 		return fmt.Errorf("disk put %s: %w", o.Key, err)
@@ -30,9 +27,9 @@ func (d *Disk) put(ctx context.Context, o *asset.Object) error {
 	if err := d.writable(); err != nil {
 		return err
 	}
-	e := newEntry(o)
+	e := newEntry(o, d.epoch(o.Key))
 	units := e.units()
-	if ok, err := d.reserve(units); err != nil {
+	if ok, err := d.reserve(units + growthUnits); err != nil {
 		return err
 	} else if !ok {
 		return d.remove(o.Key.Hash())
@@ -42,7 +39,7 @@ func (d *Disk) put(ctx context.Context, o *asset.Object) error {
 		err = d.publish(temporary, o.Key.Hash(), units)
 	}
 	if err != nil {
-		d.unreserve(units)
+		d.unreserve(units + growthUnits)
 	}
 	return err
 }
@@ -84,9 +81,6 @@ func (d *Disk) remove(hash uint64) error {
 // reserve evicts until there is room for so many units more, and takes it. It returns false when there cannot be: the
 // cap is lower, or everything that is left is being written.
 func (d *Disk) reserve(units int64) (bool, error) {
-	if units > d.units {
-		return false, nil
-	}
 	d.names.Lock()
 	defer d.names.Unlock()
 	for {
@@ -101,13 +95,16 @@ func (d *Disk) reserve(units int64) (bool, error) {
 	}
 }
 
-// take takes the units if they fit, else it names who has to go.
+// take takes the units if they fit, else it names who has to go, if that helps.
 func (d *Disk) take(units int64) (victim *node, fits bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.index.used+units <= d.units {
 		d.index.used += units
 		return nil, true
+	}
+	if units > 0 && d.fixed+units > d.units {
+		return nil, false
 	}
 	return d.index.victim(), false
 }
@@ -184,15 +181,15 @@ func writeAll(f *os.File, b []byte) error {
 
 func unavailable(err error) error { return fmt.Errorf("%w: %w", asset.ErrUnavailable, err) }
 
-// publish gives the temporary file its name, with that replacing what had it before, and makes the reserved units its
-// own. On an error nothing is left.
+// publish gives the temporary file its name, with that replacing what had it before, makes the reserved units its own
+// and gives back those for growth. On an error nothing is left, and all stays reserved.
 func (d *Disk) publish(temporary string, hash uint64, units int64) error {
 	d.names.Lock()
 	defer d.names.Unlock()
 	path := d.path(hash)
 	err := os.Rename(temporary, path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(filepath.Dir(path), dirMode); err == nil {
+		if err = d.arrange(); err == nil {
 			err = os.Rename(temporary, path)
 		}
 	}
@@ -201,18 +198,13 @@ func (d *Disk) publish(temporary string, hash uint64, units int64) error {
 		return unavailable(err)
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.index.add(hash, units)
+	d.mu.Unlock()
+	d.unreserve(growthUnits) // to the directories; nobody reserves before they are measured
+	d.measure(directoryOf(hash))
+	d.measure(temporaryDir)
 	return nil
 }
-
-const (
-	dirMode = 0o755
-	// temporaryDir is in Dir, so that a rename does not leave the file system.
-	temporaryDir    = "tmp"
-	temporaryPrefix = "put-"
-	lockName        = "lock"
-)
 
 // create opens a new temporary file, in a directory made again if it was deleted.
 func (d *Disk) create() (*os.File, error) {
@@ -226,40 +218,5 @@ func (d *Disk) create() (*os.File, error) {
 }
 
 func (d *Disk) createTemporary() (*os.File, error) {
-	return os.CreateTemp(filepath.Join(d.cfg.Dir, temporaryDir), temporaryPrefix)
-}
-
-// settle makes the directory and takes its lock, unless it is held.
-func (d *Disk) settle() error {
-	d.names.Lock()
-	defer d.names.Unlock()
-	if err := os.MkdirAll(filepath.Join(d.cfg.Dir, temporaryDir), dirMode); err != nil {
-		return err
-	}
-	path := filepath.Join(d.cfg.Dir, lockName)
-	if d.lock != nil && isNamed(d.lock, path) {
-		return nil
-	}
-	lock, err := lockFile(path)
-	if err != nil {
-		return err
-	}
-	if d.lock != nil {
-		_ = d.lock.Close()
-	}
-	d.lock = lock
-	return nil
-}
-
-// lockFile opens the file and locks it until it is closed or the process ends.
-func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o644) // not for writing: the file system may turn read-only
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("%w: %s is locked, another process uses the directory: %w", asset.ErrConflict, path, err)
-	}
-	return f, nil
+	return os.CreateTemp(d.dirs[temporaryDir].path, temporaryPrefix)
 }

@@ -13,7 +13,7 @@ import (
 // An entry describes a file of the disk cache:
 //
 //	body     size bytes, from offset 0, so that the file can be sent as it is
-//	meta     width, height, length of the key: uint32; the key's spelling; the media type
+//	meta     width, height, epoch, length of the key: uint32; the key's spelling; the media type
 //	sums     the xxhash64 of each block of 64 KiB of the body
 //	footer   magic; version, length of meta: uint32; size: uint64; xxhash64 of meta, sums and the footer so far
 //
@@ -24,13 +24,14 @@ type entry struct {
 	mediaType     string
 	size          int64 // of the body
 	width, height int
+	epoch         int    // of the renderer; 0 for an original
 	sums          []byte // 8 bytes for each block
 }
 
 const (
 	blockBytes    = 64 << 10
 	sumBytes      = 8
-	metaHeadBytes = 12
+	metaHeadBytes = 16
 	footerBytes   = 32
 	entryMagic    = "amxcache"
 	entryVersion  = 1
@@ -41,9 +42,9 @@ const (
 var le = binary.LittleEndian
 
 // newEntry describes o, without its sums.
-func newEntry(o *asset.Object) *entry {
+func newEntry(o *asset.Object, epoch int) *entry {
 	key, _ := o.Key.AppendText(nil)
-	return &entry{key: key, mediaType: o.MediaType, size: o.Size, width: o.Width, height: o.Height}
+	return &entry{key: key, mediaType: o.MediaType, size: o.Size, width: o.Width, height: o.Height, epoch: epoch}
 }
 
 func (e *entry) blocks() int64  { return (e.size + blockBytes - 1) / blockBytes }
@@ -72,6 +73,7 @@ func (e *entry) trailer() []byte {
 	b := make([]byte, 0, e.metaBytes()+len(e.sums)+footerBytes)
 	b = le.AppendUint32(b, uint32(e.width))
 	b = le.AppendUint32(b, uint32(e.height))
+	b = le.AppendUint32(b, uint32(e.epoch))
 	b = le.AppendUint32(b, uint32(len(e.key)))
 	b = append(b, e.key...)
 	b = append(b, e.mediaType...)
@@ -105,11 +107,12 @@ func parseTrailer(b []byte, size int64) (*entry, error) {
 	e := &entry{size: size}
 	sumsAt := int64(len(b)) - footerBytes - e.blocks()*sumBytes
 	meta := b[:sumsAt]
-	if len(meta) < metaHeadBytes || int64(le.Uint32(meta[8:])) > sumsAt-metaHeadBytes {
+	if len(meta) < metaHeadBytes || int64(le.Uint32(meta[12:])) > sumsAt-metaHeadBytes {
 		return nil, fmt.Errorf("%w: the meta data does not add up", asset.ErrCorrupt)
 	}
 	e.width, e.height = int(le.Uint32(meta)), int(le.Uint32(meta[4:]))
-	keyEnd := metaHeadBytes + int(le.Uint32(meta[8:]))
+	e.epoch = int(le.Uint32(meta[8:]))
+	keyEnd := metaHeadBytes + int(le.Uint32(meta[12:]))
 	e.key, e.mediaType = meta[metaHeadBytes:keyEnd], string(meta[keyEnd:])
 	e.sums = b[sumsAt : len(b)-footerBytes]
 	return e, nil

@@ -21,6 +21,9 @@ func (d *Disk) restore() {
 	if _, err := d.reserve(0); err != nil {
 		d.fail("restore", err)
 	}
+	if err := d.renew(); err != nil {
+		d.fail("restore", err)
+	}
 	close(d.counted)
 	for _, f := range files {
 		if d.closed.Load() {
@@ -40,19 +43,17 @@ type counted struct {
 // list returns the entries' files, the newest first.
 func (d *Disk) list() []counted {
 	var files []counted
-	for _, top := range d.children(d.cfg.Dir, 1) {
-		for _, leaf := range d.children(top, 2) {
-			for _, path := range d.children(leaf, 16) {
-				files = d.count(files, path)
-			}
+	for i := range temporaryDir {
+		for _, path := range d.entries(d.dirs[i].path) {
+			files = d.count(files, path)
 		}
 	}
 	slices.SortFunc(files, func(a, b counted) int { return b.modified.Compare(a.modified) })
 	return files
 }
 
-// children returns the paths in dir whose names are so many hexadecimal digits: all that is the cache's own.
-func (d *Disk) children(dir string, digits int) []string {
+// entries returns the paths in dir whose names are 16 hexadecimal digits: all that is the cache's own.
+func (d *Disk) entries(dir string) []string {
 	if d.closed.Load() {
 		return nil
 	}
@@ -62,7 +63,7 @@ func (d *Disk) children(dir string, digits int) []string {
 	}
 	var paths []string
 	for _, e := range entries {
-		if name := e.Name(); len(name) == digits && strings.Trim(name, "0123456789abcdef") == "" {
+		if name := e.Name(); len(name) == 16 && strings.Trim(name, "0123456789abcdef") == "" {
 			paths = append(paths, filepath.Join(dir, name))
 		}
 	}
@@ -116,7 +117,7 @@ func (d *Disk) check(hash uint64) {
 
 // sweepTemporary removes what writers left behind that were killed. The lock is held, so none is alive.
 func (d *Disk) sweepTemporary() {
-	dir := filepath.Join(d.cfg.Dir, temporaryDir)
+	dir := d.dirs[temporaryDir].path
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		d.fail("restore", err)
