@@ -431,7 +431,7 @@ func TestDiskKeepsItsCap(t *testing.T) {
 	for name, w := range map[string]workload{
 		"Minimum": {minDiskBytes, 200, 300, func(n int) int { return n * n * 3 }},
 		"Large":   {8 << 20, 200, 300, func(n int) int { return n * n * 8 }},
-		"Many":    {24 << 20, 12000, 2000, func(n int) int { return n % 3000 }},
+		"Many":    {16 << 20, 12000, 2000, func(n int) int { return n % 3000 }},
 	} {
 		t.Run(name, func(t *testing.T) { w.run(t) })
 	}
