@@ -140,21 +140,25 @@ func (c *committer) store(ctx context.Context, g *group) (uint64, error) {
 // append brings data to the sequence behind after, exactly once. When an attempt leaves open whether it arrived (a
 // timeout, a lost connection), the log knows: data can be at that one sequence only, as every attempt expects the same
 // last one. If it is free the same bytes are sent again; should the earlier attempt be merely late, one of the two is
-// refused. A log that takes no more writes is not waited for.
+// refused.
+//
+// A log that has failed to write is neither waited for nor believed: it may count, and even have, what is not on the disk.
+// It is asked whether it has failed after what it says was read, as the failed write may have been under way before.
 func (c *committer) append(ctx context.Context, after uint64, data []byte) error {
 	for {
 		_, err := c.log.append(ctx, after, data)
 		if err == nil {
 			return nil
 		}
-		if found, settled := c.settle(ctx, after, data); found || settled != nil {
-			return settled
+		found, settled := c.settle(ctx, after, data)
+		if broken := c.outage.check(); broken != nil {
+			return broken
+		}
+		if found || settled != nil {
+			return c.frozen(settled)
 		}
 		if errors.Is(err, errRefused) {
 			return err
-		}
-		if broken := c.outage.check(); broken != nil {
-			return broken
 		}
 		select {
 		case <-ctx.Done():
@@ -171,13 +175,13 @@ func (c *committer) settle(ctx context.Context, after uint64, data []byte) (bool
 	case err != nil:
 		return false, nil // ask again
 	case last < after:
-		return false, c.lost(last + 1)
+		return false, lost(last + 1)
 	case last == after:
 		return false, nil
 	}
 	switch stored, err := c.log.read(ctx, after+1); {
 	case errors.Is(err, errNothing):
-		return false, c.lost(after + 1)
+		return false, lost(after + 1)
 	case err != nil:
 		return false, nil // ask again
 	case !bytes.Equal(stored, data):
@@ -186,10 +190,17 @@ func (c *committer) settle(ctx context.Context, after uint64, data []byte) (bool
 	return true, nil
 }
 
-// lost freezes the view: the log has forgotten a message.
-func (c *committer) lost(seq uint64) error {
-	err := &FrozenError{seq, fmt.Errorf("%w: sequence %d is missing", errChain, seq)}
-	c.replica.freeze(err)
+// lost says that the log has forgotten a message.
+func lost(seq uint64) error {
+	return &FrozenError{seq, fmt.Errorf("%w: sequence %d is missing", errChain, seq)}
+}
+
+// frozen returns err, and freezes the view if that is what it says.
+func (c *committer) frozen(err error) error {
+	var frozen *FrozenError
+	if errors.As(err, &frozen) {
+		c.replica.freeze(frozen)
+	}
 	return err
 }
 

@@ -3,6 +3,7 @@ package catalog
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,10 +41,13 @@ func (o *outages) ended() (n int) {
 	return n
 }
 
-// last returns what was told last.
+// last returns what was told last, "" when nothing was.
 func (o *outages) last() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if len(o.told) == 0 {
+		return ""
+	}
 	return fmt.Sprint(o.told[len(o.told)-1])
 }
 
@@ -58,8 +62,8 @@ func smallDisk(t *testing.T) string {
 	return dir
 }
 
-// fill takes all space that is left, and returns what gives it back.
-func fill(t *testing.T, dir string) (free func()) {
+// fill takes all space but so many bytes, and returns what gives it back.
+func fill(t *testing.T, dir string, leave int64) (free func()) {
 	t.Helper()
 	name := filepath.Join(dir, "ballast")
 	f, err := os.Create(name)
@@ -73,6 +77,9 @@ func fill(t *testing.T, dir string) (free func()) {
 	if !errors.Is(err, unix.ENOSPC) {
 		t.Fatal(err)
 	}
+	if size, err := f.Seek(-leave, io.SeekCurrent); err != nil || f.Truncate(size) != nil {
+		t.Fatal(size, err)
+	}
 	return func() {
 		if err := os.Remove(name); err != nil {
 			t.Fatal(err)
@@ -80,46 +87,154 @@ func fill(t *testing.T, dir string) (free func()) {
 	}
 }
 
-// A disk fills, writes fail at once while views go on; there is space again and the same catalog writes again. Twice.
+// A disk fills, writes fail at once while views go on; there is space again and the same catalog writes again. Twice,
+// with messages within what is allocated, and with such as are cut off in the middle; also when the log is empty yet.
 func TestDiskFull(t *testing.T) {
-	dir := smallDisk(t)
-	var told outages
-	c, err := Open(t.Context(), config(dir), Events{Outage: told.take, Server: func(line string) { t.Log(line) }})
-	if err != nil {
+	for name, d := range map[string]*fullDisk{
+		"empty":     {},
+		"not empty": {stored: []string{"first"}},
+		"new block": {size: 990_000, begin: 8, blocks: 2},
+		"large":     {stored: []string{"first"}, size: 300_000, leave: 2 << 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d.open(t)
+			stop := reading(t, d.cat)
+			for round := range 2 {
+				d.breakAndMend(t, round)
+			}
+			t.Logf("%d views read, %d writes acknowledged", stop(), len(d.stored))
+			d.reopen(t)
+		})
+	}
+}
+
+// The process ends in an outage, of its own will, and the next one starts when there is space again.
+func TestRestartInAnOutage(t *testing.T) {
+	for name, d := range map[string]*fullDisk{"empty": {}, "new block": {size: 990_000, begin: 8, blocks: 2}} {
+		for _, freedBefore := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, freedBefore), func(t *testing.T) {
+				d := *d
+				d.open(t)
+				free := fill(t, d.dir, 0)
+				d.writeUntilFull(t, 0)
+				if freedBefore {
+					free()
+				}
+				if err := d.cat.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if !freedBefore {
+					free()
+				}
+				update(t, d.reopen(t), putProduct("after"))
+			})
+		}
+	}
+}
+
+// A fullDisk is a catalog on a disk that fills.
+type fullDisk struct {
+	stored []string // the products that were acknowledged
+	size   int      // of a product, bytes
+	leave  int64    // free space when the writes begin, bytes
+	begin  int      // the products of that size that are stored before
+	blocks int      // of the log when the first write fails; 0 is any number
+
+	dir  string
+	told *outages
+	cat  *Catalog
+}
+
+func (d *fullDisk) open(t *testing.T) {
+	d.dir, d.told = smallDisk(t), new(outages)
+	var err error
+	if d.cat, err = Open(t.Context(), config(d.dir), Events{Outage: d.told.take}); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = c.Close() }()
-	var names []string
-	update(t, c, putProduct("first"))
-	stop := reading(t, c)
-	for round := range 2 {
-		free := fill(t, dir)
-		names = append(names, writeUntilFull(t, c, round)...)
-		refusedAtOnce(t, c)
-		until(t, "an attempt on the full disk", func() bool { return strings.Contains(told.last(), "trial: no space left") })
-		refusedAtOnce(t, c)
-		free()
-		until(t, "the end of the outage", func() bool { return told.ended() > round })
-		start := time.Now()
-		update(t, c, putProduct(fmt.Sprint("after", round)))
-		if took := time.Since(start); took > 2*time.Second {
-			t.Error("the first write took", took)
-		}
-		names = append(names, fmt.Sprint("after", round))
-		if err := c.Healthy(); err != nil {
-			t.Error(err)
-		}
+	t.Cleanup(func() { _ = d.cat.Close() })
+	for _, name := range d.stored {
+		update(t, d.cat, putProduct(name))
 	}
-	t.Logf("%d views read, %d writes acknowledged", stop(), len(names))
-	if err := c.Close(); err != nil {
+	for i := range d.begin {
+		update(t, d.cat, d.product(fmt.Sprint("begin", i)))
+		d.stored = append(d.stored, fmt.Sprint("begin", i))
+	}
+}
+
+func (d *fullDisk) breakAndMend(t *testing.T, round int) {
+	free := fill(t, d.dir, d.leave)
+	d.writeUntilFull(t, round)
+	if n := blocks(d.dir); round == 0 && d.blocks > 0 && n != d.blocks {
+		t.Errorf("it failed in block %d, not %d", n, d.blocks)
+	}
+	refusedAtOnce(t, d.cat)
+	until(t, "an attempt on the full disk", func() bool { return strings.Contains(d.told.last(), "trial: no space left") })
+	refusedAtOnce(t, d.cat)
+	free()
+	until(t, "the end of the outage", func() bool { return d.told.ended() > round })
+	start := time.Now()
+	name := fmt.Sprint("after", round)
+	update(t, d.cat, putProduct(name))
+	if took := time.Since(start); took > 2*time.Second {
+		t.Error("the first write took", took)
+	}
+	d.stored = append(d.stored, name)
+	if err := d.cat.Healthy(); err != nil {
+		t.Error(err)
+	}
+}
+
+// blocks counts the files that the log's messages are in.
+func blocks(dir string) int {
+	files, _ := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", streamName, "msgs", "*.blk"))
+	return len(files)
+}
+
+// reopen returns another catalog on the disk; it fails unless all that was acknowledged is there.
+func (d *fullDisk) reopen(t *testing.T) *Catalog {
+	if err := d.cat.Close(); err != nil {
 		t.Fatal(err)
 	}
-	reopened := opened(t, dir)
-	for _, name := range append(names, "first") {
-		if _, ok := reopened.View().Product(name); !ok {
+	c := opened(t, d.dir)
+	for _, name := range d.stored {
+		if _, ok := c.View().Product(name); !ok {
 			t.Errorf("%s was acknowledged and is lost", name)
 		}
 	}
+	return c
+}
+
+func (d *fullDisk) product(name string) Mutation {
+	m := putProduct(name)
+	m.PutProduct.Presets = map[string]string{"large": strings.Repeat("x", d.size)}
+	return m
+}
+
+// writeUntilFull writes, four at once, until each has failed.
+func (d *fullDisk) writeUntilFull(t *testing.T, round int) {
+	t.Helper()
+	var mu sync.Mutex // guards d.stored
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				m := d.product(fmt.Sprintf("p%d-%d-%d", round, w, i))
+				start := time.Now()
+				if err := try(d.cat, m); err != nil {
+					checkFault(t, err)
+					if took := time.Since(start); took > 5*time.Second {
+						t.Error("the failure took", took)
+					}
+					return
+				}
+				mu.Lock()
+				d.stored = append(d.stored, m.PutProduct.Name)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // reading reads views until it is stopped.
@@ -135,7 +250,7 @@ func reading(t *testing.T, c *Catalog) (stop func() int64) {
 			case <-time.After(100 * time.Microsecond):
 			}
 			v := c.View()
-			if _, ok := v.Product("first"); !ok || v.Revision() < last {
+			if v.Revision() < last || v.products.Len() < int(v.Revision()) {
 				t.Error("the view went back to", v.Revision())
 				return
 			}
@@ -143,25 +258,6 @@ func reading(t *testing.T, c *Catalog) (stop func() int64) {
 		}
 	})
 	return func() int64 { close(done); wg.Wait(); return reads.Load() }
-}
-
-// writeUntilFull returns what was acknowledged before the first failure, which it checks.
-func writeUntilFull(t *testing.T, c *Catalog, round int) (names []string) {
-	t.Helper()
-	for i := 0; ; i++ {
-		name := fmt.Sprintf("p%d-%d", round, i)
-		start := time.Now()
-		err := try(c, putProduct(name))
-		if err == nil {
-			names = append(names, name)
-			continue
-		}
-		if took := time.Since(start); took > 5*time.Second {
-			t.Error("the failure took", took)
-		}
-		checkFault(t, err)
-		return names
-	}
 }
 
 func checkFault(t *testing.T, err error) {
@@ -246,7 +342,7 @@ func TestTryWriting(t *testing.T) {
 		t.Error(err)
 	}
 	small := smallDisk(t)
-	fill(t, small)
+	fill(t, small, 0)
 	if err := tryWriting(small); !errors.Is(err, unix.ENOSPC) {
 		t.Error(err)
 	}

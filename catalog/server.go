@@ -65,6 +65,9 @@ func startServer(dir string, ev Events) (_ *natsServer, err error) {
 
 // start starts a server in the directory; one that does not serve is there to be stopped.
 func (s *natsServer) start() error {
+	if err := dropIndex(s.dir); err != nil {
+		return fmt.Errorf("nats server: %w", err)
+	}
 	srv, err := server.NewServer(serverOptions(s.dir))
 	if err != nil {
 		return fmt.Errorf("nats server: %w", err)
@@ -74,6 +77,17 @@ func (s *natsServer) start() error {
 	srv.Start()
 	s.srv.Store(srv)
 	return ready(srv, log)
+}
+
+// dropIndex removes the stream's index in dir, so that the server counts the messages themselves. A store that failed to
+// write the first message of a block counts it all the same, keeps that count in the index when it stops, and would go by
+// it: one message would be missing for ever. The index knows nothing else, as no message is ever deleted.
+func dropIndex(dir string) error {
+	index := filepath.Join(dir, server.JetStreamStoreDir, server.DEFAULT_GLOBAL_ACCOUNT, "streams", streamName, "msgs", "index.db")
+	if err := os.Remove(index); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // restart starts the server again, on what is in the directory. It must not be called while close is.
