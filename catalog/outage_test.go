@@ -357,3 +357,23 @@ func until(t *testing.T, what string, happened func() bool) {
 		}
 	}
 }
+
+// An index that cannot be removed would be believed.
+func TestIndexThatStays(t *testing.T) {
+	dir := t.TempDir()
+	c := opened(t, dir)
+	update(t, c, putProduct("shop"))
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	index := filepath.Join(dir, "jetstream", "$G", "streams", streamName, "msgs", "index.db")
+	if err := os.Remove(index); err != nil {
+		t.Fatal(err) // it is where the server keeps it
+	}
+	if err := os.MkdirAll(filepath.Join(index, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), config(dir), Events{}); !errors.Is(err, unix.ENOTEMPTY) {
+		t.Fatal(err)
+	}
+}
