@@ -26,6 +26,13 @@ func (s *System) catalogEvents() catalog.Events {
 			}
 			s.log.Info("connection to the log is back")
 		},
+		Outage: func(err error) {
+			if err != nil {
+				s.log.Error("the matrix cannot be written", "error", err)
+				return
+			}
+			s.log.Info("the matrix can be written again")
+		},
 		Server: func(line string) { s.log.Warn("nats", "line", line) },
 		Committed: func(transactions int, took time.Duration) {
 			s.metrics.transactions.Add(float64(transactions))
