@@ -33,6 +33,8 @@ import (
 type Config struct {
 	// DataDir is where everything that must survive a restart lives. "{data_dir}" in a provider's URL stands for it.
 	DataDir string `yaml:"data_dir"`
+	// Role is what this process does: all.
+	Role string `yaml:"role"`
 	// DrainTimeout is how long answers under way may take to end after SIGTERM.
 	DrainTimeout time.Duration    `yaml:"drain_timeout"`
 	Log          LogConfig        `yaml:"log"`
@@ -64,6 +66,7 @@ func DefaultConfig() Config {
 	local.URL = "file://" + dataDirMark + "/originals"
 	return Config{
 		DataDir:      "./data",
+		Role:         "all",
 		DrainTimeout: 30 * time.Second,
 		Log:          LogConfig{Level: "info", Format: "json", Access: true},
 		Delivery:     proxy.DefaultConfig(),
@@ -197,6 +200,9 @@ func (c Config) Validate() error {
 	}
 	if c.DataDir == "" {
 		errs = append(errs, asset.BadKey("data_dir", "empty", "a directory"))
+	}
+	if c.Role != "all" {
+		errs = append(errs, asset.BadKey("role", strconv.Quote(c.Role), "all (a process of its own for control and edges is not in this version)"))
 	}
 	if c.DrainTimeout < 0 {
 		errs = append(errs, asset.BadKey("drain_timeout", c.DrainTimeout, "0s or more"))

@@ -102,6 +102,7 @@ func TestBadConfig(t *testing.T) {
 		"catalog: {commit_timeout: 0s}":               {"catalog.commit_timeout", "allowed"},
 		"log: {level: loud}":                          {"log.level", "loud", "debug"},
 		"log: {format: xml}":                          {"log.format", "xml", "json, text"},
+		"role: edge":                                  {"role", "edge", "all"},
 		"data_dir: ''":                                {"data_dir", "allowed"},
 		"drain_timeout: -1s":                          {"drain_timeout", "allowed"},
 		"drain_timeout: soon":                         {"line 1", "soon"},

@@ -36,7 +36,7 @@ type DiskConfig struct {
 	// Dir is the cache's directory; it is created when missing. One process at a time may use it.
 	Dir string `yaml:"dir"`
 	// MaxBytes caps what `du` says of Dir: the cache's files and its 18 directories, each counted in whole units of 4096
-	// bytes. At least 1 MiB.
+	// bytes. At least 1,000,000.
 	MaxBytes int64 `yaml:"max_bytes"`
 	// InlineBytes is the largest object that is loaded into memory; larger ones are read from their file.
 	InlineBytes int64 `yaml:"inline_bytes"`
@@ -84,7 +84,7 @@ func (c DiskConfig) Validate() error {
 }
 
 // minDiskBytes: the directories and what is set aside for their growth take 88 KiB of it.
-const minDiskBytes = 1 << 20
+const minDiskBytes = 1_000_000
 
 func atLeast(key string, given, least int64) error {
 	if given < least {

@@ -616,7 +616,7 @@ func TestDiskConfigIsChecked(t *testing.T) {
 	for name, spoil := range map[string]func(*Config){
 		"memory.max_bytes":        func(c *Config) { c.Memory.MaxBytes = 0 },
 		"memory.max_object_bytes": func(c *Config) { c.Memory.MaxObjectBytes = -1 },
-		"disk.max_bytes":          func(c *Config) { c.Disk.MaxBytes = 1<<20 - 1 },
+		"disk.max_bytes":          func(c *Config) { c.Disk.MaxBytes = minDiskBytes - 1 },
 		"disk.inline_bytes":       func(c *Config) { c.Disk.InlineBytes = -1 },
 		"disk.verify_bytes":       func(c *Config) { c.Disk.VerifyBytes = -1 },
 	} {

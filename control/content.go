@@ -30,7 +30,7 @@ type content[T any] struct {
 // read reads the request's body. What is wrong is an [asset.Fault] whose part is a JSON pointer (RFC 6901).
 func (c content[T]) read(r *http.Request) (T, error) {
 	var v T
-	if mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); mediaType != "application/json" {
+	if !mayBeJSON(r.Header.Get("Content-Type")) {
 		return v, fault(asset.ErrMediaType, "Content-Type", "the body is not declared as JSON", "application/json")
 	}
 	data, err := readSmall(r, maxContent)
@@ -49,6 +49,12 @@ func (c content[T]) read(r *http.Request) (T, error) {
 		return v, fmt.Errorf("a body that keeps its schema: %w", err)
 	}
 	return v, nil
+}
+
+// mayBeJSON reports whether a Content-Type is JSON's, or says nothing: none, or what curl sends of itself.
+func mayBeJSON(contentType string) bool {
+	mediaType, _, _ := mime.ParseMediaType(contentType)
+	return contentType == "" || mediaType == "application/json" || mediaType == "application/x-www-form-urlencoded"
 }
 
 // wellFormed says where data stops being one JSON document.

@@ -252,7 +252,7 @@ func TestUsageErrors(t *testing.T) {
 		"nonsense", "--nonsense", "put", "put shop/a", "put shop/a b c", "put shop b", "put /a b", "put shop/ b", "put shop/a b --nonsense",
 		"put shop/a b --if-version one", "put shop/a b --if-version 0", "get", "get a b", "get /a", "get / ", "get shop --limit many", "link a/b", "link a b/c", "link a/b c",
 		"url", "url shop", "url shop/a w=0", "url shop/a wdth=1", "url Shop/a", "url shop/a w=1 x", "products x", "products put", "products put shop --preset thumb",
-		"products put shop --preset thumb=", "products --control localhost:9090", "version x", "check x", "serve x",
+		"products put shop --preset thumb=", "products --control localhost:9090", "version x", "check x", "serve x", "serve --role edge",
 		"check --config /none.yaml", "check --config " + nothing, "serve --config " + nothing,
 	} {
 		do(t, strings.Fields(line)...).fails(t, 2)

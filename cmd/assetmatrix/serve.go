@@ -15,13 +15,17 @@ import (
 )
 
 func serveCommand() *cobra.Command {
-	var config string
+	var config, role string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the whole system in this process until SIGTERM",
 		Args:  takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := load(config)
+			var flags []string
+			if cmd.Flags().Changed("role") {
+				flags = append(flags, "ASSETMATRIX_ROLE="+role)
+			}
+			cfg, err := load(config, flags...)
 			if err != nil {
 				return err
 			}
@@ -29,6 +33,7 @@ func serveCommand() *cobra.Command {
 		},
 	}
 	configFlag(cmd, &config)
+	cmd.Flags().StringVar(&role, "role", "all", "what this process does; overrides the configuration's role")
 	return cmd
 }
 
@@ -36,9 +41,9 @@ func configFlag(cmd *cobra.Command, config *string) {
 	cmd.Flags().StringVar(config, "config", "", "the configuration file; without one, the defaults and the environment")
 }
 
-// load reads the configuration.
-func load(path string) (assetmatrix.Config, error) {
-	cfg, err := assetmatrix.LoadConfig(path, os.Environ())
+// load reads the configuration. What flags set is spelled as the environment would, and stands above it.
+func load(path string, flags ...string) (assetmatrix.Config, error) {
+	cfg, err := assetmatrix.LoadConfig(path, append(os.Environ(), flags...))
 	if err != nil {
 		return cfg, usageError{err}
 	}
