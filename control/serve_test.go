@@ -181,7 +181,7 @@ func TestEarlyRefusalCostsNoUpload(t *testing.T) {
 func TestConnectionGoesOnAfterRefusal(t *testing.T) {
 	h := open(t)
 	_, r := h.dial("PUT /v1/products/nobody/assets/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello" +
-		"PUT /v1/products/nobody HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello" +
+		"PUT /v1/products/nobody HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello" +
 		"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	refused(t, readAnswer(t, r), 404, "not-found", "product", "")
 	refused(t, readAnswer(t, r), 415, "unsupported-media-type", "Content-Type", "application/json")
