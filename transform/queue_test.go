@@ -8,6 +8,7 @@ import (
 	"image/png"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -77,6 +78,7 @@ func (b *bench) ask(ctx context.Context, n int) <-chan error {
 // TestQueueHoldsNothing: what waits for a worker has neither bytes nor descriptors, however much waits.
 func TestQueueHoldsNothing(t *testing.T) {
 	const n = 300
+	defer debug.SetGCPercent(debug.SetGCPercent(10)) // what counts is what is held, not the garbage of a busy machine
 	b, s := stopped(t, nil)
 	held := watch(t)
 	answers := b.ask(t.Context(), n)
@@ -92,7 +94,7 @@ func TestQueueHoldsNothing(t *testing.T) {
 	if staged := b.cfg.staged(); descriptors > 2*staged+4 {
 		t.Errorf("%d descriptors for %d staged renders", descriptors, staged)
 	}
-	if limit := int64(8 * maxLooks * len(s.original)); heap > limit { // with the garbage
+	if limit := int64(8 * maxLooks * len(s.original)); heap > limit { // with some garbage
 		t.Errorf("%d MiB of heap", heap>>20)
 	}
 	if loads := s.loads.Load(); loads > 2*n {
