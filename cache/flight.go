@@ -72,10 +72,10 @@ func (g *flights) land(k asset.Key, f *flight) {
 			f.object.Retain()
 		}
 	}
-	close(f.done)
-	if own != nil {
+	if own != nil { // before anybody wakes, so that the last waiter to release is the last of all
 		own.Release()
 	}
+	close(f.done)
 	g.flying.Done()
 }
 
