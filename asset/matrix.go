@@ -13,8 +13,10 @@ type Product struct {
 	// Lifetimes are what answers for unpinned URLs carry in Cache-Control.
 	Lifetimes Lifetimes `json:"lifetimes,omitzero" yaml:"lifetimes"`
 	// Origins are the CORS origins allowed to read; empty or "*" means any.
-	Origins []string  `json:"origins,omitempty" yaml:"origins"`
-	Created time.Time `json:"created,omitzero" yaml:"-"`
+	Origins []string `json:"origins,omitempty" yaml:"origins"`
+	// Generation is the revision of the product's last purge, 0 when there was none. What is put does not change it.
+	Generation uint64    `json:"generation,omitempty" yaml:"-"`
+	Created    time.Time `json:"created,omitzero" yaml:"-"`
 	// Updated is when the product was last given another shape; zero when it never was.
 	Updated time.Time `json:"updated,omitzero" yaml:"-"`
 }
@@ -47,10 +49,20 @@ type Asset struct {
 	Current  int       `json:"current"`
 	Versions []Version `json:"versions"` // ascending by Number
 	Tags     []string  `json:"tags,omitempty"`
-	// Generation is part of every rendition's key; a purge raises it.
+	// Focal is what crops keep when they are asked for gravity "auto"; nil when nobody has said.
+	Focal *Point `json:"focal,omitempty"`
+	// Generation is the revision of the asset's last purge, 0 when there was none. It is part of every rendition's key.
 	Generation uint64    `json:"generation,omitempty"`
 	Created    time.Time `json:"created"`
 	Updated    time.Time `json:"updated"`
+	// ArchivedAt is when the asset became ARCHIVED.
+	ArchivedAt time.Time `json:"archived_at,omitzero"`
+}
+
+// A Point is a place in a picture: fractions of its width and height from the upper left corner, 0–1.
+type Point struct {
+	X float64 `json:"x"`
+	Y float64 `json:"y"`
 }
 
 // Version returns version number n, or the current one when n is 0; nil when there is none.
@@ -108,8 +120,10 @@ type Link struct {
 	Name    string `json:"name"`
 	Asset   string `json:"asset"` // asset id
 	// Pin fixes the version this product sees; 0 follows the asset.
-	Pin     int       `json:"pin,omitempty"`
-	Created time.Time `json:"created"`
+	Pin int `json:"pin,omitempty"`
+	// Generation is the revision of the link's last purge, 0 when there was none.
+	Generation uint64    `json:"generation,omitempty"`
+	Created    time.Time `json:"created"`
 	// Updated is when the link was last given another pin; zero when it never was.
 	Updated time.Time `json:"updated,omitzero"`
 }

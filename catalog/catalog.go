@@ -37,10 +37,40 @@ type Config struct {
 	// CommitTimeout is how long a write may take to be stored and applied before its caller is told that it could not
 	// be. At least a second.
 	CommitTimeout time.Duration `yaml:"commit_timeout"`
+	// NATS is where the log is. Its keys stand under "nats" at the top of the configuration.
+	NATS NATSConfig `yaml:"-"`
+	// Role is all, control or edge. An edge follows the log and cannot write.
+	Role string `yaml:"-"`
+	// Version is the program's, for the list of replicas.
+	Version string `yaml:"-"`
+	// Source is where a replica that has nothing gets a snapshot from; nil: it reads the whole log.
+	Source Source `yaml:"-"`
+}
+
+// NATSConfig says where the log is.
+type NATSConfig struct {
+	// URL is an external server's or cluster's ("nats://a:4222,nats://b:4222"; "tls://" demands TLS); empty: a server in
+	// this process.
+	URL string `yaml:"url"`
+	// Listen is where the server in this process accepts edges; empty: nowhere. Edges can only read.
+	Listen string `yaml:"listen"`
+	// Password is what edges present to the server in this process, as user "edge"; empty: they need none, and Listen
+	// must be a loopback address.
+	Password string `yaml:"password"`
+	// Replicas is on how many servers of a cluster the log is kept when this process makes it: 1, 3 or 5.
+	Replicas int `yaml:"replicas"`
+	// Credentials is a file of NATS credentials (JWT and seed) for URL.
+	Credentials string `yaml:"credentials"`
+	// CA, Cert and Key are PEM files: the authority that signs the other side, and what this side presents.
+	CA   string `yaml:"ca"`
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
 }
 
 // DefaultConfig returns the defaults; Dir has none.
-func DefaultConfig() Config { return Config{CommitTimeout: 10 * time.Second} }
+func DefaultConfig() Config {
+	return Config{CommitTimeout: 10 * time.Second, Role: "all", NATS: NATSConfig{Replicas: 1}}
+}
 
 // Validate returns what is wrong with c, naming the key.
 func (c Config) Validate() error {

@@ -300,6 +300,7 @@ func (r *request) call(v *View) (mutations []Mutation, err error) {
 // with returns what the mutations make of v, when they are allowed.
 func (v *View) with(mutations []Mutation) (*View, error) {
 	made := v.fork()
+	made.committing = time.Now()
 	for i := range mutations {
 		if err := made.check(&mutations[i]); err != nil {
 			return nil, err

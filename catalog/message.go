@@ -146,6 +146,7 @@ func (v *View) admit(seq uint64, m *message) error {
 
 // advance gives m its effect on v, which must not be published yet.
 func (v *View) advance(seq uint64, m *message) {
+	v.committing = m.CommitTS
 	for _, t := range m.Transactions {
 		for i := range t.Mutations {
 			v.apply(&t.Mutations[i])

@@ -3,6 +3,7 @@ package catalog
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/assetmatrix/assetmatrix/asset"
 )
@@ -24,6 +25,48 @@ type Mutation struct {
 	DeleteAsset string      `json:"delete_asset,omitempty"`
 	PutLink     *asset.Link `json:"put_link,omitempty"`
 	DeleteLink  *LinkRef    `json:"delete_link,omitempty"`
+	// ChangeAsset changes what is given and nothing else.
+	ChangeAsset *AssetChange `json:"change_asset,omitempty"`
+	Purge       *Purge       `json:"purge,omitempty"`
+	// CondemnOriginal and ForgetOriginal are the first and the last step of deleting an [Orphan].
+	CondemnOriginal *asset.Digest `json:"condemn_original,omitempty"`
+	ForgetOriginal  *asset.Digest `json:"forget_original,omitempty"`
+}
+
+// An AssetChange is a change of an asset; what is zero stays as it is.
+type AssetChange struct {
+	Asset  string       `json:"asset"` // id
+	Status asset.Status `json:"status,omitempty"`
+	// Current is the version that unpinned URLs get from now on.
+	Current int `json:"current,omitempty"`
+	// Tags are all tags from now on; an empty list takes them off.
+	Tags *[]string `json:"tags,omitempty"`
+	// Focal is the focal point from now on; NoFocal takes it off.
+	Focal   *asset.Point `json:"focal,omitempty"`
+	NoFocal bool         `json:"no_focal,omitempty"`
+	At      time.Time    `json:"at"`
+}
+
+// to returns a with the change.
+func (c *AssetChange) to(a *asset.Asset) *asset.Asset {
+	next := *a
+	next.Updated = c.At
+	if c.Status != "" {
+		next.Status = c.Status
+	}
+	if c.Status == asset.Archived && a.Status != asset.Archived {
+		next.ArchivedAt = c.At
+	}
+	if c.Current != 0 {
+		next.Current = c.Current
+	}
+	if c.Tags != nil {
+		next.Tags = slices.Clip(*c.Tags)
+	}
+	if c.Focal != nil || c.NoFocal {
+		next.Focal = c.Focal
+	}
+	return &next
 }
 
 // An AddedVersion makes an asset ACTIVE with Version as its current one. The version's number is one more than the
@@ -55,6 +98,7 @@ func (m *Mutation) single() error {
 	n := 0
 	for _, set := range [...]bool{
 		m.PutProduct != nil, m.DeleteProduct != "", m.PutAsset != nil, m.AddVersion != nil, m.DeleteAsset != "", m.PutLink != nil, m.DeleteLink != nil,
+		m.ChangeAsset != nil, m.Purge != nil, m.CondemnOriginal != nil, m.ForgetOriginal != nil,
 	} {
 		if set {
 			n++
@@ -85,9 +129,9 @@ func (m *Mutation) clip() {
 func (v *View) apply(m *Mutation) {
 	switch {
 	case m.PutProduct != nil:
-		v.products.Set(m.PutProduct.Name, m.PutProduct)
+		v.putProduct(m.PutProduct)
 	case m.DeleteProduct != "":
-		v.products.Delete(m.DeleteProduct)
+		v.deleteProduct(m.DeleteProduct)
 	case m.PutAsset != nil:
 		v.putAsset(m.PutAsset)
 	case m.AddVersion != nil:
@@ -100,5 +144,15 @@ func (v *View) apply(m *Mutation) {
 		v.putLink(m.PutLink)
 	case m.DeleteLink != nil:
 		v.deleteLink(m.DeleteLink.Product, m.DeleteLink.Name)
+	case m.ChangeAsset != nil:
+		if a, ok := v.Asset(m.ChangeAsset.Asset); ok {
+			v.putAsset(m.ChangeAsset.to(a))
+		}
+	case m.Purge != nil:
+		v.purge(m.Purge)
+	case m.CondemnOriginal != nil:
+		v.condemn(*m.CondemnOriginal)
+	case m.ForgetOriginal != nil:
+		v.orphans.Delete(string(m.ForgetOriginal[:]))
 	}
 }

@@ -3,6 +3,7 @@ package catalog
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/assetmatrix/assetmatrix/asset"
@@ -26,8 +27,16 @@ func (v *View) check(m *Mutation) error {
 		return v.checkDeleteAsset(m.DeleteAsset)
 	case m.PutLink != nil:
 		return v.checkPutLink(m.PutLink)
-	default:
+	case m.DeleteLink != nil:
 		return v.checkDeleteLink(m.DeleteLink)
+	case m.ChangeAsset != nil:
+		return v.checkChangeAsset(m.ChangeAsset)
+	case m.Purge != nil:
+		return v.checkPurge(m.Purge)
+	case m.CondemnOriginal != nil:
+		return v.checkCondemn(*m.CondemnOriginal)
+	default:
+		return v.checkForget(*m.ForgetOriginal)
 	}
 }
 
@@ -51,6 +60,9 @@ func (v *View) checkPutAsset(a *asset.Asset) error {
 	if _, ok := v.Product(a.Owner); !ok {
 		return notFound("/owner", "there is no product %q to own the asset", a.Owner)
 	}
+	if err := v.checkOriginals(a.Versions); err != nil {
+		return err
+	}
 	old, ok := v.Asset(a.ID)
 	if !ok {
 		return checkStatus("", a.Status)
@@ -66,7 +78,25 @@ func (v *View) checkAddVersion(n *AddedVersion) error {
 	if want := len(a.Versions) + 1; n.Version.Number != want {
 		return conflict("/version/version", "version %d cannot follow %d versions", n.Version.Number, len(a.Versions))
 	}
+	if err := v.checkOriginals([]asset.Version{n.Version}); err != nil {
+		return err
+	}
 	return checkStatus(a.Status, asset.Active)
+}
+
+func (v *View) checkChangeAsset(c *AssetChange) error {
+	a, ok := v.Asset(c.Asset)
+	if !ok {
+		return notFound("/asset", "there is no asset %q", c.Asset)
+	}
+	if a.Status == asset.Archived {
+		return conflict("/status", "the asset was archived on %s and cannot be changed", a.ArchivedAt.Format(time.DateOnly))
+	}
+	next := c.to(a)
+	if err := checkAsset(next); err != nil {
+		return err
+	}
+	return checkStatus(a.Status, next.Status)
 }
 
 // checkAsset looks at the record by itself.
@@ -85,7 +115,10 @@ func checkAsset(a *asset.Asset) error {
 	if a.Version(a.Current) == nil && len(a.Versions) > 0 || a.Current != 0 && len(a.Versions) == 0 {
 		return invalid("/current", fmt.Sprintf("there is no version %d", a.Current), fmt.Sprintf("1 to %d", len(a.Versions)))
 	}
-	return nil
+	if f := a.Focal; f != nil && !(f.X >= 0 && f.X <= 1 && f.Y >= 0 && f.Y <= 1) {
+		return invalid("/focal", "the focal point is outside the picture", "x and y from 0 to 1")
+	}
+	return asset.CheckTags("/tags", a.Tags)
 }
 
 // checkSuccession decides whether a may take the place of old.
@@ -165,14 +198,14 @@ func (v *View) checkPutLink(l *asset.Link) error {
 	if l.Pin != 0 && a.Version(l.Pin) == nil {
 		return invalid("/pin", fmt.Sprintf("asset %q has no version %d", l.Asset, l.Pin), fmt.Sprintf("1 to %d, or 0 for the current one", len(a.Versions)))
 	}
-	if old, _, taken := v.Lookup(l.Product, l.Name); taken && old.Asset != l.Asset {
+	if old, taken := v.Link(l.Product, l.Name); taken && old.Asset != l.Asset {
 		return conflict("/name", "%q of product %q is another asset's name already", l.Name, l.Product)
 	}
 	return nil
 }
 
 func (v *View) checkDeleteLink(l *LinkRef) error {
-	if _, _, ok := v.Lookup(l.Product, l.Name); !ok {
+	if _, ok := v.Link(l.Product, l.Name); !ok {
 		return notFound("/name", "product %q has no %q", l.Product, l.Name)
 	}
 	return nil

@@ -30,8 +30,15 @@ type View struct {
 	linksOf   btree.Map[string, *asset.Link]
 	owned     btree.Map[string, int]
 	originals btree.Map[string, use]
+	// tags is "product\x00tag" → the revision of the tag's last purge; orphans is digest → what no version uses.
+	tags    btree.Map[string, uint64]
+	orphans btree.Map[string, Orphan]
+	// retired is the highest generation of all records that were deleted. Records that are made anew begin with it, or
+	// deleting and making them again would bring back what was purged.
+	retired uint64
 
-	edit *edit // the changes that this view was made by
+	committing time.Time // when the message that is being applied was committed
+	edit       *edit     // the changes that this view was made by
 }
 
 // An edit is the identity of one round of changes: what carries it is not published yet and may be changed in place.
@@ -59,6 +66,9 @@ func (v *View) fork() *View {
 		linksOf:   forkMap(v.linksOf),
 		owned:     forkMap(v.owned),
 		originals: forkMap(v.originals),
+		tags:      forkMap(v.tags),
+		orphans:   forkMap(v.orphans),
+		retired:   v.retired,
 		edit:      new(edit),
 	}
 }
@@ -81,7 +91,31 @@ func (v *View) Products() iter.Seq[*asset.Product] {
 	}
 }
 
-// Lookup returns what a product's name leads to: the link and its asset. It allocates nothing.
+// Err returns why the view may not find what is there; nil when it is whole.
+func (v *View) Err() error { return nil }
+
+// Find returns what a product's name leads to, with the version of that number, or for 0 the one that it shows. It
+// allocates nothing.
+func (v *View) Find(product, name string, number int) (asset.Entry, bool) {
+	l, a, ok := v.Lookup(product, name)
+	if !ok {
+		return asset.Entry{}, false
+	}
+	e := asset.NewEntry(l, a, number)
+	e.Generation = max(e.Generation, v.tagGeneration(a.Owner, a.Tags))
+	return e, true
+}
+
+// Link returns the product's link with that name.
+func (v *View) Link(product, name string) (*asset.Link, bool) {
+	n, ok := v.links.Get(product)
+	if !ok {
+		return nil, false
+	}
+	return n.m.Get(name)
+}
+
+// Lookup returns what a product's name leads to: the link and its asset, whole.
 func (v *View) Lookup(product, name string) (*asset.Link, *asset.Asset, bool) {
 	n, ok := v.links.Get(product)
 	if !ok {
@@ -153,15 +187,47 @@ func scan[V any](m *btree.Map[string, V], prefix string, do func(V) bool) {
 	m.Ascend(prefix, func(key string, value V) bool { return strings.HasPrefix(key, prefix) && do(value) })
 }
 
+func (v *View) putProduct(p *asset.Product) {
+	generation := v.retired
+	if old, ok := v.Product(p.Name); ok {
+		generation = old.Generation
+	}
+	if p.Generation != generation {
+		next := *p
+		next.Generation = generation
+		p = &next
+	}
+	v.products.Set(p.Name, p)
+}
+
+func (v *View) deleteProduct(name string) {
+	if old, ok := v.products.Delete(name); ok {
+		v.retired = max(v.retired, old.Generation)
+	}
+}
+
 func (v *View) putAsset(a *asset.Asset) {
-	old, _ := v.assets.Set(a.ID, a)
+	old, ok := v.Asset(a.ID)
+	least := v.retired
+	if ok {
+		least = old.Generation
+	}
+	if a.Generation < least {
+		next := *a
+		next.Generation = least
+		a = &next
+	}
+	v.assets.Set(a.ID, a)
 	v.count(old, -1)
 	v.count(a, +1)
 	v.reindex(old, a)
 }
 
 func (v *View) deleteAsset(id string) {
-	old, _ := v.assets.Delete(id)
+	old, ok := v.assets.Delete(id)
+	if ok {
+		v.retired = max(v.retired, old.Generation)
+	}
 	v.count(old, -1)
 	v.reindex(old, nil)
 }
@@ -190,6 +256,10 @@ func (v *View) reindex(old, a *asset.Asset) {
 	}
 	for i := same; i < len(after); i++ {
 		v.originals.Set(originalKey(a, i), use{a.ID, after[i].Number})
+		v.adopt(after[i].Digest)
+	}
+	for i := same; i < len(before); i++ {
+		v.orphan(&before[i])
 	}
 }
 
@@ -205,6 +275,15 @@ func originalKey(a *asset.Asset, i int) string {
 }
 
 func (v *View) putLink(l *asset.Link) {
+	least := v.retired
+	if old, ok := v.Link(l.Product, l.Name); ok {
+		least = old.Generation
+	}
+	if l.Generation < least {
+		next := *l
+		next.Generation = least
+		l = &next
+	}
 	old, replaced := v.names(l.Product).m.Set(l.Name, l)
 	if replaced {
 		v.linksOf.Delete(linkKey(old))
@@ -216,6 +295,7 @@ func (v *View) deleteLink(product, name string) {
 	n := v.names(product)
 	if old, ok := n.m.Delete(name); ok {
 		v.linksOf.Delete(linkKey(old))
+		v.retired = max(v.retired, old.Generation)
 	}
 	if n.m.Len() == 0 {
 		v.links.Delete(product)

@@ -316,7 +316,7 @@ func (s *Server) respond(x *exchange) (bool, error) {
 // mediaType is the version's for an original, the object's for a rendition.
 func (x *exchange) mediaType() string {
 	if x.found.Key.IsOriginal() {
-		return x.found.Version.MediaType
+		return x.found.Entry.MediaType
 	}
 	return x.object.MediaType
 }
@@ -329,7 +329,7 @@ func (x *exchange) attachment(mediaType string) string {
 	case inline(mediaType):
 		return ""
 	default:
-		return lastSegment(x.found.Link.Name)
+		return lastSegment(x.found.Name)
 	}
 }
 
@@ -371,10 +371,10 @@ func (s *Server) appendCommon(b []byte, x *exchange) []byte {
 	}
 	b = appendVary(b, f.Negotiated, f.Product.Origins)
 	b = appendDate(b, "Last-Modified", f.LastModified())
-	b = appendNumber(b, "Asset-Version", uint64(f.Version.Number))
+	b = appendNumber(b, "Asset-Version", uint64(f.Entry.Number))
 	b = appendNumber(b, "Asset-Revision", f.Revision)
 	b = appendCORS(b, f.Product.Origins, x.request.origin)
-	return appendTags(b, f.Product.Name, f.Asset)
+	return appendTags(b, f.Product.Name, &f.Entry)
 }
 
 // describe answers info: what is known about the asset, from the catalog alone.

@@ -155,29 +155,15 @@ func appendVary(b []byte, negotiated bool, origins []string) []byte {
 }
 
 // appendTags appends the keys by which a CDN can purge: the asset's id, the product, the asset's tags.
-func appendTags(b []byte, product string, a *asset.Asset) []byte {
-	b = appendTagList(append(b, "\r\nSurrogate-Key: "...), " ", product, a)
-	return appendTagList(append(b, "\r\nCache-Tag: "...), ",", product, a)
+func appendTags(b []byte, product string, e *asset.Entry) []byte {
+	b = appendTagList(append(b, "\r\nSurrogate-Key: "...), " ", product, e)
+	return appendTagList(append(b, "\r\nCache-Tag: "...), ",", product, e)
 }
 
-func appendTagList(b []byte, separator, product string, a *asset.Asset) []byte {
-	b = append(append(append(b, a.ID...), separator...), product...)
-	for _, tag := range a.Tags {
-		b = appendTag(append(b, separator...), tag)
-	}
-	return b
-}
-
-// appendTag appends a tag in visible ASCII without separators, which is what both headers can hold.
-func appendTag(b []byte, tag string) []byte {
-	for i := range len(tag) {
-		if c := tag[i]; c <= ' ' || c == ',' || c >= 0x7f {
-			b = append(b, '_')
-		} else {
-			b = append(b, c)
-		}
-	}
-	return b
+func appendTagList(b []byte, separator, product string, e *asset.Entry) []byte {
+	b = e.Record.AppendID(b, e.At)
+	b = append(append(b, separator...), product...)
+	return e.Record.AppendTags(b, e.At, separator)
 }
 
 // appendCacheStatus appends Cache-Status (RFC 9211).

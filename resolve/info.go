@@ -16,13 +16,15 @@ type Description struct {
 	Digest    asset.Digest `json:"digest"` // SHA-256 of the original, hexadecimal
 	Size      int64        `json:"size"`   // bytes of the original
 	MediaType string       `json:"type"`
-	// The next six are left out for what is no picture. Width and Height are in px, after EXIF orientation.
+	// The next seven are left out for what is no picture. Width and Height are in px, after EXIF orientation.
 	Width       int    `json:"width,omitempty"`
 	Height      int    `json:"height,omitempty"`
 	Pages       int    `json:"pages,omitempty"`
 	Orientation int    `json:"orientation,omitempty"`
 	ThumbHash   string `json:"thumbhash,omitempty"`
 	Dominant    string `json:"dominant,omitempty"`
+	// Focal is the asset's focal point, left out when it has none.
+	Focal *asset.Point `json:"focal,omitempty"`
 	// Presets are the names that the product defines, sorted.
 	Presets []string `json:"presets"`
 }
@@ -30,14 +32,19 @@ type Description struct {
 // Describe returns the description of what was resolved.
 func Describe(res Resolution) Description {
 	d := Description{
-		ID: res.Asset.ID, Version: res.Version.Number, Digest: res.Version.Digest, Size: res.Version.Size,
-		MediaType: res.Version.MediaType, Presets: make([]string, 0, len(res.Product.Presets)),
+		ID: string(res.Entry.Record.AppendID(nil, res.Entry.At)), Version: res.Entry.Number, Digest: res.Entry.Digest, Size: res.Entry.Size,
+		MediaType: res.Entry.MediaType, Presets: make([]string, 0, len(res.Product.Presets)),
 	}
 	d.Presets = slices.AppendSeq(d.Presets, maps.Keys(res.Product.Presets))
 	slices.Sort(d.Presets)
-	if p := res.Version.Picture; p != nil {
+	if p := res.Entry.Picture; res.Entry.IsPicture() {
 		d.Width, d.Height, d.Pages, d.Orientation = p.Width, p.Height, p.Pages, p.Orientation
-		d.ThumbHash, d.Dominant = p.ThumbHash, p.Dominant
+	}
+	if a := res.Entry.Record.Asset(res.Entry.At); a != nil {
+		d.Focal = a.Focal
+		if v := a.Version(d.Version); v != nil && v.Picture != nil {
+			d.ThumbHash, d.Dominant = v.Picture.ThumbHash, v.Picture.Dominant
+		}
 	}
 	return d
 }

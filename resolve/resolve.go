@@ -26,8 +26,10 @@ type View interface {
 	// Revision is the snapshot's position in the matrix's history.
 	Revision() uint64
 	Product(name string) (*asset.Product, bool)
-	// Lookup returns what a product's name leads to.
-	Lookup(product, name string) (*asset.Link, *asset.Asset, bool)
+	// Find returns what a product's name leads to, with the version of that number, or for 0 the one that it shows.
+	Find(product, name string, number int) (asset.Entry, bool)
+	// Err returns why the snapshot may not have found what is there; nil when it is whole.
+	Err() error
 }
 
 // Config are the bounds of what is rendered for a URL.
@@ -79,9 +81,9 @@ type Resolution struct {
 	// Key names the object to serve. For ModeInfo it is the original's.
 	Key     asset.Key
 	Product *asset.Product
-	Link    *asset.Link
-	Asset   *asset.Asset
-	Version *asset.Version
+	// Name is the product's name for the asset.
+	Name  string
+	Entry asset.Entry
 	// Negotiated: the format was chosen by Accept, and the answer must say "Vary: Accept".
 	Negotiated bool
 	// Pinned: the URL can never mean anything else. It names its version, and neither a preset, which can be redefined,
@@ -109,7 +111,7 @@ func (r *Resolver) Resolve(t Target, accept string) (Resolution, error) {
 	}
 	res.preset = t.Preset != ""
 	res.Pinned = t.Version != 0 && !res.preset && t.Mode != ModeInfo
-	res.Key.Original = res.Version.Digest
+	res.Key.Original = res.Entry.Digest
 	if t.Mode != ModeDeliver {
 		return res, nil
 	}
@@ -117,7 +119,7 @@ func (r *Resolver) Resolve(t Target, accept string) (Resolution, error) {
 	if err != nil {
 		return res, err
 	}
-	res.Key.Variant, res.Key.Generation = v, res.Asset.Generation
+	res.Key.Variant, res.Key.Generation = v, max(res.Entry.Generation, res.Product.Generation)
 	return res, nil
 }
 
@@ -131,51 +133,45 @@ func (res *Resolution) find(view View, t *Target) error {
 		res.Product = nil
 		return notFound("product", "there is no product %q", t.Product)
 	}
-	link, a, ok := view.Lookup(t.Product, t.Name)
-	if !ok {
+	res.Name = t.Name
+	if res.Entry, ok = view.Find(t.Product, t.Name, t.Version); !ok {
+		if err := view.Err(); err != nil {
+			return err
+		}
 		return notFound("name", "product %q has no %q", t.Product, t.Name)
 	}
-	res.Link, res.Asset = link, a
-	switch a.Status {
+	switch res.Entry.Status {
 	case asset.Active:
-		return res.pick(t.Version)
+		return res.found(t.Version)
 	case asset.Archived:
-		return &asset.Fault{Kind: asset.ErrGone, Part: "name", Detail: fmt.Sprintf("%q was archived on %s", t.Name, a.Updated.UTC().Format(time.DateOnly))}
+		return &asset.Fault{Kind: asset.ErrGone, Part: "name", Detail: fmt.Sprintf("%q was archived on %s", t.Name, res.Entry.Archived.UTC().Format(time.DateOnly))}
 	default:
 		return notFound("name", "%q of product %q is not published yet", t.Name, t.Product)
 	}
 }
 
-// pick chooses the version. A link with a pin shows that one alone.
-func (res *Resolution) pick(version int) error {
-	pin := res.Link.Pin
-	if version == 0 {
-		version = pin
-	}
-	if pin == 0 || version == pin {
-		res.Version = res.Asset.Version(version)
-	}
-	if res.Version != nil {
+// found fails when the link does not show the version with that number.
+func (res *Resolution) found(number int) error {
+	if res.Entry.Number != 0 {
 		return nil
 	}
 	return &asset.Fault{
-		Kind: asset.ErrNotFound, Part: "version", Detail: fmt.Sprintf("%q has no version %d here", res.Link.Name, version),
+		Kind: asset.ErrNotFound, Part: "version", Detail: fmt.Sprintf("%q has no version %d here", res.Name, number),
 		Allowed: res.versions(),
 	}
 }
 
 // versions spells the numbers that there are; they have no gaps.
 func (res *Resolution) versions() string {
-	all := res.Asset.Versions
-	switch {
-	case res.Link.Pin != 0:
-		return fmt.Sprint(res.Link.Pin)
-	case len(all) == 0:
+	switch all := res.Entry.Versions; {
+	case res.Entry.Pin != 0:
+		return fmt.Sprint(res.Entry.Pin)
+	case all == 0:
 		return "none"
-	case len(all) == 1:
-		return fmt.Sprint(all[0].Number)
+	case all == 1:
+		return "1"
 	default:
-		return fmt.Sprintf("%d–%d", all[0].Number, all[len(all)-1].Number)
+		return fmt.Sprintf("1–%d", all)
 	}
 }
 
@@ -197,9 +193,9 @@ func (res Resolution) ETag() string {
 // LastModified returns when the URL came to mean what it means, to the second (RFC 9110 §8.8.2): when its version was
 // made, or if that is later, when the asset, the link or the preset that leads to it was last changed.
 func (res Resolution) LastModified() time.Time {
-	at := res.Version.Created
+	at := res.Entry.Created
 	if !res.Pinned {
-		at = latest(at, res.Asset.Updated, res.Link.Created, res.Link.Updated)
+		at = latest(at, res.Entry.Changed)
 	}
 	if res.preset {
 		at = latest(at, res.Product.Created, res.Product.Updated)

@@ -24,14 +24,19 @@ func (s *snapshot) Product(name string) (*asset.Product, bool) {
 	return p, ok
 }
 
-func (s *snapshot) Lookup(product, name string) (*asset.Link, *asset.Asset, bool) {
+func (s *snapshot) Find(product, name string, number int) (asset.Entry, bool) {
 	l, ok := s.links[[2]string{product, name}]
 	if !ok {
-		return nil, nil, false
+		return asset.Entry{}, false
 	}
 	a, ok := s.assets[l.Asset]
-	return l, a, ok
+	if !ok {
+		return asset.Entry{}, false
+	}
+	return asset.NewEntry(l, a, number), true
 }
+
+func (s *snapshot) Err() error { return nil }
 
 var created = time.Date(2026, 3, 4, 5, 6, 7, 890, time.UTC)
 

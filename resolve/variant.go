@@ -16,10 +16,10 @@ func (r *Resolver) variant(res *Resolution, t *Target, accept string) (asset.Var
 	if err != nil {
 		return v, err
 	}
-	pic := res.Version.Picture
-	if pic == nil {
+	if !res.Entry.IsPicture() {
 		return v, noPicture(res)
 	}
+	pic := &res.Entry.Picture
 	if v.Page > max(1, pic.Pages) {
 		return v, invalid("page", "1–"+strconv.Itoa(max(1, pic.Pages)), "there is no page %d", v.Page)
 	}
@@ -84,7 +84,7 @@ func presetFault(name string, err error) error {
 func noPicture(res *Resolution) error {
 	return &asset.Fault{
 		Kind: asset.ErrMediaType, Part: "options",
-		Detail:  strconv.Quote(res.Link.Name) + " is " + res.Version.MediaType + ", which is not rendered here",
+		Detail:  strconv.Quote(res.Name) + " is " + res.Entry.MediaType + ", which is not rendered here",
 		Allowed: "/" + res.Product.Name + "/original/… delivers it as it is",
 	}
 }
