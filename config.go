@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -33,8 +34,15 @@ import (
 type Config struct {
 	// DataDir is where everything that must survive a restart lives. "{data_dir}" in a provider's URL stands for it.
 	DataDir string `yaml:"data_dir"`
-	// Role is what this process does: all.
+	// Role is what this process does: all, control (everything but delivery) or edge (delivery alone).
 	Role string `yaml:"role"`
+	// ControlURL is the management API of the control plane: where an edge gets snapshots, and the originals that no
+	// provider of its own has. Empty: an edge reads the whole log, and has its providers alone.
+	ControlURL string `yaml:"control_url"`
+	// ControlToken is the bearer token for ControlURL, with the verb replicate.
+	ControlToken string `yaml:"control_token"`
+	// NATS is where the log of the matrix is.
+	NATS catalog.NATSConfig `yaml:"nats"`
 	// DrainTimeout is how long answers under way may take to end after SIGTERM.
 	DrainTimeout time.Duration    `yaml:"drain_timeout"`
 	Log          LogConfig        `yaml:"log"`
@@ -49,6 +57,13 @@ type Config struct {
 	// Products are created at start when they are missing; what is in the matrix already is left as it is.
 	Products []asset.Product `yaml:"products"`
 }
+
+// The roles.
+const (
+	RoleAll     = "all"
+	RoleControl = "control"
+	RoleEdge    = "edge"
+)
 
 // LogConfig is what is written to standard error.
 type LogConfig struct {
@@ -66,7 +81,8 @@ func DefaultConfig() Config {
 	local.URL = "file://" + dataDirMark + "/originals"
 	return Config{
 		DataDir:      "./data",
-		Role:         "all",
+		Role:         RoleAll,
+		NATS:         catalog.DefaultConfig().NATS,
 		DrainTimeout: 30 * time.Second,
 		Log:          LogConfig{Level: "info", Format: "json", Access: true},
 		Delivery:     proxy.DefaultConfig(),
@@ -169,7 +185,7 @@ func lookup(environ []string, name string) (string, bool) {
 // placed returns c with what stands for DataDir, or for a place below it, filled in.
 func (c Config) placed() Config {
 	c.Render.Command = []string{"/proc/self/exe", WorkerCommand} // the very binary that runs, were its file replaced
-	c.Catalog.Dir = filepath.Join(c.DataDir, "catalog")
+	c.Catalog.Dir, c.Catalog.NATS, c.Catalog.Role = filepath.Join(c.DataDir, "catalog"), c.NATS, c.Role
 	c.Cache.Disk.Epoch = transform.Epoch
 	c.Cache.Disk.Dir = cmp.Or(c.Cache.Disk.Dir, filepath.Join(c.DataDir, "cache"))
 	c.Ingest.SpoolDir = cmp.Or(c.Ingest.SpoolDir, filepath.Join(c.DataDir, "spool"))
@@ -201,9 +217,10 @@ func (c Config) Validate() error {
 	if c.DataDir == "" {
 		errs = append(errs, asset.BadKey("data_dir", "empty", "a directory"))
 	}
-	if c.Role != "all" {
-		errs = append(errs, asset.BadKey("role", strconv.Quote(c.Role), "all (a process of its own for control and edges is not in this version)"))
+	if !slices.Contains([]string{RoleAll, RoleControl, RoleEdge}, c.Role) {
+		errs = append(errs, asset.BadKey("role", strconv.Quote(c.Role), "all, control, edge"))
 	}
+	errs = append(errs, c.validateControlURL())
 	if c.DrainTimeout < 0 {
 		errs = append(errs, asset.BadKey("drain_timeout", c.DrainTimeout, "0s or more"))
 	}
@@ -214,7 +231,11 @@ func (c Config) Validate() error {
 	check("cache", c.Cache.Validate())
 	check("render", c.Render.Validate())
 	check("ingest", c.Ingest.Validate())
-	check("catalog", c.Catalog.Validate())
+	if err := c.Catalog.Validate(); err != nil && aboutNATS(err) {
+		errs = append(errs, err) // its keys stand at the top
+	} else {
+		check("catalog", err)
+	}
 	if err := origin.Validate(c.Providers); err != nil {
 		errs = append(errs, err)
 	}
@@ -227,6 +248,22 @@ func (c Config) Validate() error {
 		errs = append(errs, pointed(fmt.Sprintf("products[%d]", i), c.Products[i].Validate()))
 	}
 	return errors.Join(errs...)
+}
+
+func aboutNATS(err error) bool {
+	f, ok := errors.AsType[*asset.Fault](err)
+	return ok && strings.HasPrefix(f.Part, "nats.")
+}
+
+func (c Config) validateControlURL() error {
+	if c.ControlURL == "" {
+		return nil
+	}
+	u, err := url.Parse(c.ControlURL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" {
+		return asset.BadKey("control_url", strconv.Quote(c.ControlURL), "http://host:port or https://host:port")
+	}
+	return nil
 }
 
 // pointed turns the JSON pointer of a record's fault into the path of a key.

@@ -1,0 +1,190 @@
+package assetmatrix
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/assetmatrix/assetmatrix/control/client"
+)
+
+// soak returns short, or what ASSETMATRIX_SOAK=1 has instead: `make soak` runs the long forms.
+func soak(short, long int) int {
+	if os.Getenv("ASSETMATRIX_SOAK") == "1" {
+		return long
+	}
+	return short
+}
+
+// acknowledged are the writes that a server has answered with 200 or 201.
+type acknowledged struct {
+	mu    sync.Mutex
+	files map[string][]byte // name → content
+	links map[string]bool
+}
+
+func (a *acknowledged) add(name string, content []byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if content == nil {
+		a.links[name] = true
+	} else {
+		a.files[name] = content
+	}
+}
+
+func (a *acknowledged) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.files) + len(a.links)
+}
+
+// write uploads and links with several writers until the server stops answering.
+func (a *acknowledged) write(s *site, round int) *sync.WaitGroup {
+	var writers sync.WaitGroup
+	for w := range 4 {
+		writers.Go(func() {
+			for i := 0; ; i++ {
+				name := fmt.Sprintf("r%d/w%d/%d.txt", round, w, i)
+				content := fmt.Appendf(nil, "%s %d", name, rand.Uint64())
+				r, err := s.PutAsset(context.Background(), "shop", name, bytes.NewReader(content), int64(len(content)), client.PutOptions{})
+				if err != nil {
+					return
+				}
+				a.add(name, content)
+				if _, err := s.PutLink(context.Background(), "app", name, client.LinkSpec{Asset: r.ID}); err != nil {
+					return
+				}
+				a.add(name, nil)
+			}
+		})
+	}
+	return &writers
+}
+
+// check asks for everything; what a crash has left must be whole.
+func (a *acknowledged) check(s *site) {
+	s.t.Helper()
+	for name, content := range a.files {
+		if got := s.get("/shop/original/"+name).is(s.t, 200).body; !bytes.Equal(got, content) {
+			s.t.Fatalf("%s is %q, %q was acknowledged", name, got, content)
+		}
+	}
+	for name := range a.links {
+		s.get("/app/info/"+name).is(s.t, 200)
+	}
+}
+
+// The whole process is killed at random moments while it takes uploads and links, and started again on what is left.
+func TestKillLosesNothing(t *testing.T) {
+	dir, all := t.TempDir(), &acknowledged{files: map[string][]byte{}, links: map[string]bool{}}
+	rounds := soak(6, 200)
+	for round := range rounds {
+		s := start(t, dir)
+		s.product("shop")
+		s.product("app")
+		all.check(s)
+		all.files, all.links = map[string][]byte{}, map[string]bool{} // once seen after a crash, the next one need not prove it again
+		writers := all.write(s, round)
+		time.Sleep(time.Duration(20+rand.IntN(400)) * time.Millisecond)
+		s.kill()
+		writers.Wait()
+		if all.count() == 0 && round == 0 {
+			t.Fatal("nothing was acknowledged: too little to prove anything")
+		}
+	}
+	s := start(t, dir)
+	all.check(s)
+}
+
+// The power goes while the server takes writes: its file system is shut down without what was not flushed yet.
+func TestPowerLossLosesNothing(t *testing.T) {
+	disk := newDisk(t)
+	all := &acknowledged{files: map[string][]byte{}, links: map[string]bool{}}
+	for round := range soak(2, 25) {
+		disk.mount()
+		s := start(t, filepath.Join(disk.dir, "data"))
+		s.product("shop")
+		s.product("app")
+		all.check(s)
+		writers := all.write(s, round)
+		time.Sleep(time.Duration(100+rand.IntN(900)) * time.Millisecond)
+		disk.cut()
+		s.kill()
+		writers.Wait()
+		disk.unmount()
+	}
+	if all.count() < 50 {
+		t.Fatalf("%d writes were acknowledged: too few to prove anything", all.count())
+	}
+	disk.mount()
+	s := start(t, filepath.Join(disk.dir, "data"))
+	all.check(s)
+	s.kill()
+	t.Logf("%d acknowledged writes, none lost", all.count())
+}
+
+// A disk is an ext4 file system in a file.
+type disk struct {
+	t          *testing.T
+	image, dir string
+}
+
+func newDisk(t *testing.T) *disk {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("mounting a file system needs root")
+	}
+	d := &disk{t, filepath.Join(t.TempDir(), "image"), t.TempDir()}
+	for _, command := range [][]string{{"truncate", "-s", "512M", d.image}, {"mkfs.ext4", "-q", d.image}} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("%v: %v: %s", command, err, out)
+		}
+	}
+	if out, err := exec.Command("mount", "-o", "loop", d.image, d.dir).CombinedOutput(); err != nil {
+		t.Skipf("this machine mounts no loop device: %s", out)
+	}
+	d.unmount()
+	t.Cleanup(func() { _ = exec.Command("umount", "-l", d.dir).Run() })
+	return d
+}
+
+func (d *disk) run(name string, args ...string) {
+	d.t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		d.t.Fatalf("%s: %v: %s", name, err, out)
+	}
+}
+
+func (d *disk) mount() { d.t.Helper(); d.run("mount", "-o", "loop", d.image, d.dir) }
+
+// unmount waits for those who still hold a file.
+func (d *disk) unmount() {
+	d.t.Helper()
+	eventually(d.t, "unmounted", func() bool { return exec.Command("umount", d.dir).Run() == nil })
+}
+
+// cut shuts the file system down; what it has not written to the image by now never gets there (ext4's
+// EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH: neither data nor journal are flushed).
+func (d *disk) cut() {
+	d.t.Helper()
+	root, err := os.Open(d.dir)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer func() { _ = root.Close() }()
+	const shutdown = 0x8004587d
+	noLogFlush := [4]byte{2}
+	if err := ioctl(root.Fd(), shutdown, &noLogFlush); err != nil && !errors.Is(err, syscall.EIO) {
+		d.t.Fatal("shutdown of the file system:", err)
+	}
+}
