@@ -20,6 +20,8 @@ type View struct {
 	hash     asset.Digest // of the message at revision
 	applied  time.Time    // when that message was applied here
 
+	base *base // what the rest is a change of; nil: of nothing
+
 	products btree.Map[string, *asset.Product]
 	assets   btree.Map[string, *asset.Asset]
 	// links is product → name → link: two short descents by plain strings cost less than one by a composed key,
@@ -55,6 +57,12 @@ type use struct {
 	asset  string
 	number int
 }
+
+// newView returns the matrix of b; without one the empty matrix.
+func newView(b *base) *View { return &View{base: b} }
+
+// changes returns how many records the view holds beside its base.
+func (v *View) changes() int { return v.assets.Len() + v.linksOf.Len() }
 
 // fork returns a view that shares all of v and can be changed without v's changing.
 func (v *View) fork() *View {
