@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -54,7 +55,11 @@ func exit(err error) {
 func serveForTest(dir string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	system, err := New(ctx, testConfig(dir), "test", os.Stderr)
+	cfg := testConfig(dir)
+	if err := override(reflect.ValueOf(&cfg).Elem(), "ASSETMATRIX", os.Environ()); err != nil {
+		return err
+	}
+	system, err := New(ctx, cfg, "test", os.Stderr)
 	if err != nil {
 		return err
 	}
@@ -116,10 +121,11 @@ func boot(t testing.TB, change func(*Config)) *site {
 	return s
 }
 
-// start runs a server in a process of its own.
-func start(t testing.TB, dir string) *site {
+// start runs a server in a process of its own; env sets keys of its configuration.
+func start(t testing.TB, dir string, env ...string) *site {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], serveCommand, dir)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
