@@ -22,6 +22,7 @@ type nameInput struct {
 
 type uploadInput struct {
 	call
+	Write
 	Product       string `path:"product" doc:"the product's name"`
 	Name          string `path:"name" doc:"the product's name for the asset: all that is left of the path, slashes included"`
 	IfMatch       string `header:"If-Match" doc:"the current version in quotes, such as \"3\": the upload is refused with 412 when another version is current"`
@@ -32,7 +33,8 @@ type uploadInput struct {
 }
 
 type uploadOutput struct {
-	Status   int
+	Status int
+	Written
 	ETag     string `header:"ETag" doc:"the version, for If-Match"`
 	Location string `header:"Location" doc:"where the front door delivers the original"`
 	Body     client.Receipt
@@ -75,9 +77,13 @@ func (s *Server) putAsset(ctx context.Context, in *uploadInput) (*uploadOutput, 
 	if err != nil {
 		return nil, bodyOf(in.request).explain(err)
 	}
+	w, err := s.written(ctx, in.Write, receipt.Revision)
+	if err != nil {
+		return nil, err
+	}
 	path := deliveryPath(u.Product, u.Name)
 	out := &uploadOutput{
-		Status: http.StatusCreated, ETag: etagOf(receipt.Version), Location: path, Body: client.Receipt{Receipt: receipt, Path: path},
+		Status: http.StatusCreated, Written: w, ETag: etagOf(receipt.Version), Location: path, Body: client.Receipt{Receipt: receipt, Path: path},
 	}
 	if receipt.Unchanged {
 		out.Status = http.StatusOK
