@@ -78,11 +78,11 @@ func (w *world) Resolve(t resolve.Target, _ string) (resolve.Resolution, error) 
 	if f.rendition {
 		k.Variant = asset.Variant{Width: 10, Format: asset.WebP}
 	}
-	version := &asset.Version{Number: 3, Digest: k.Original, Size: int64(len(f.text)), MediaType: f.mediaType, Created: created}
+	version := asset.Version{Number: 3, Digest: k.Original, Size: int64(len(f.text)), MediaType: f.mediaType, Created: created}
+	link := &asset.Link{Product: "shop", Name: t.Name, Pin: 3}
 	return resolve.Resolution{
-		Key: k, Product: &w.product, Version: version, Negotiated: f.rendition, Pinned: f.pinned, Revision: 42,
-		Link:  &asset.Link{Product: "shop", Name: t.Name},
-		Asset: &asset.Asset{ID: "id-1", Tags: []string{"summer sale"}, Current: 3, Versions: []asset.Version{*version}},
+		Key: k, Product: &w.product, Name: t.Name, Negotiated: f.rendition, Pinned: f.pinned, Revision: 42,
+		Entry: asset.NewEntry(link, &asset.Asset{ID: "id-1", Tags: []string{"summer_sale"}, Current: 3, Versions: []asset.Version{{}, {}, version}}, 0),
 	}, nil
 }
 

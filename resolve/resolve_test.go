@@ -88,7 +88,7 @@ func TestResolveRecord(t *testing.T) {
 	x := newReader(t)
 	res := x.must("/shop/w=400/photo.jpg", chrome)
 	a := x.s.assets["id-photo.jpg"]
-	if res.Product.Name != "shop" || res.Link.Name != "photo.jpg" || res.Asset != a || res.Version != &a.Versions[2] || res.Revision != 42 {
+	if res.Product.Name != "shop" || res.Name != "photo.jpg" || res.Entry.Record.Asset(res.Entry.At) != a || res.Entry.Number != 3 || res.Revision != 42 {
 		t.Errorf("%+v", res)
 	}
 	if res.Key.Original != a.Versions[2].Digest || res.Key.Generation != 7 || !res.Negotiated || res.Pinned {
@@ -109,7 +109,7 @@ func TestResolveRecord(t *testing.T) {
 // TestLastModified: it is the last time at which the URL came to mean something else.
 func TestLastModified(t *testing.T) {
 	x := newReader(t)
-	a, link, product := x.s.assets["id-photo.jpg"], x.must("/shop/original/photo.jpg", "").Link, x.s.products["shop"]
+	a, link, product := x.s.assets["id-photo.jpg"], x.s.links[[2]string{"shop", "photo.jpg"}], x.s.products["shop"]
 	f := func(target string, want time.Time) {
 		t.Helper()
 		if got := x.must(target, "").LastModified(); !got.Equal(want.Truncate(time.Second)) {
@@ -131,8 +131,8 @@ func TestResolveVersion(t *testing.T) {
 	f := func(target string, version int, pinned bool) {
 		t.Helper()
 		res := x.must(target, "")
-		if res.Version.Number != version || res.Pinned != pinned || res.Key.Original != res.Version.Digest {
-			t.Errorf("%s: version %d, pinned %v", target, res.Version.Number, res.Pinned)
+		if res.Entry.Number != version || res.Pinned != pinned || res.Key.Original != res.Entry.Digest {
+			t.Errorf("%s: version %d, pinned %v", target, res.Entry.Number, res.Pinned)
 		}
 	}
 	f("/shop/original/photo.jpg", 3, false)
@@ -264,7 +264,7 @@ func TestOneKeyForOneMeaning(t *testing.T) {
 func TestETag(t *testing.T) {
 	x := newReader(t)
 	original := x.must("/shop/original/photo.jpg", "")
-	if got, want := original.ETag(), `"`+original.Version.Digest.String()[:32]+`"`; got != want {
+	if got, want := original.ETag(), `"`+original.Entry.Digest.String()[:32]+`"`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	small := x.must("/shop/w=400,f=webp/photo.jpg", "")
@@ -289,7 +289,7 @@ func TestInfo(t *testing.T) {
 		t.Helper()
 		res := x.must(target, "")
 		text, err := Info(res)
-		if got := strings.Replace(string(text), res.Version.Digest.String(), "DIGEST", 1); err != nil || got != want {
+		if got := strings.Replace(string(text), res.Entry.Digest.String(), "DIGEST", 1); err != nil || got != want {
 			t.Errorf("%s: %s (%v), want %s", target, got, err, want)
 		}
 		if !json.Valid(text) {

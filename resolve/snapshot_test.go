@@ -79,7 +79,8 @@ func newSnapshot() *snapshot {
 	s.add("strip.png", &asset.Picture{Width: 20000, Height: 40, Pages: 1, Orientation: 1})
 	s.add("huge.tiff", &asset.Picture{Width: 10000, Height: 9000, Pages: 1, Orientation: 1})
 	s.add("paper.pdf", (*asset.Picture)(nil))
-	s.add("gone.jpg", photo()).Status = asset.Archived
+	gone := s.add("gone.jpg", photo())
+	gone.Status, gone.ArchivedAt = asset.Archived, created
 	s.add("soon.jpg", photo()).Status = asset.Pending
 	s.add("pinned.jpg", photo(), photo(), photo())
 	s.links[[2]string{"shop", "pinned.jpg"}].Pin = 2
