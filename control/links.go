@@ -91,5 +91,5 @@ func checkLink(v *catalog.View, l *asset.Link) error {
 }
 
 func linkOf(l *asset.Link) client.Link {
-	return client.Link{Product: l.Product, Name: l.Name, LinkSpec: client.LinkSpec{Asset: l.Asset, Version: l.Pin}, Created: l.Created}
+	return client.Link{Product: l.Product, Name: l.Name, Asset: l.Asset, Version: l.Pin, Created: l.Created}
 }

@@ -13,7 +13,6 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -49,7 +48,7 @@ func New(baseURL string) (*Client, error) {
 
 // PutProduct makes a product, or gives an existing one this shape.
 func (c *Client) PutProduct(ctx context.Context, product string, spec ProductSpec) (Product, error) {
-	return sendJSON[Product](ctx, c, productPath(product), spec)
+	return c.PutProductIf(ctx, product, spec, Condition{})
 }
 
 // Product returns a product.
@@ -72,6 +71,9 @@ type PutOptions struct {
 	CreateOnly bool
 	// Digest demands that the bytes have it.
 	Digest *asset.Digest
+	// Status is what the first upload to a name makes: ACTIVE, which "" is too, or PENDING, which is not delivered before
+	// [Client.PatchAsset] makes it ACTIVE.
+	Status asset.Status
 }
 
 func (o PutOptions) apply(h http.Header) {
@@ -92,7 +94,11 @@ func (o PutOptions) apply(h http.Header) {
 // PutAsset uploads body, of size bytes (-1 when that is not known), as the product's name. The body is streamed, and
 // nothing of it is sent when the server refuses the request by its head. Body is not closed.
 func (c *Client) PutAsset(ctx context.Context, product, name string, body io.Reader, size int64, o PutOptions) (Receipt, error) {
-	req, err := c.request(ctx, http.MethodPut, assetPath(product, name), upload(body, size))
+	path := assetPath(product, name)
+	if o.Status != "" {
+		path += "?status=" + url.QueryEscape(string(o.Status))
+	}
+	req, err := c.request(ctx, http.MethodPut, path, upload(body, size))
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -146,7 +152,7 @@ func (c *Client) List(ctx context.Context, product string, o ListOptions) (Page,
 
 // PutLink shares an asset with a product under a name, or changes which version that name is pinned to.
 func (c *Client) PutLink(ctx context.Context, product, name string, spec LinkSpec) (Link, error) {
-	return sendJSON[Link](ctx, c, productPath(product)+"/links/"+EscapeName(name), spec)
+	return c.PutLinkIf(ctx, product, name, spec, Condition{})
 }
 
 func productPath(product string) string { return "/v1/products/" + url.PathEscape(product) }
@@ -169,19 +175,6 @@ func get[T any](ctx context.Context, c *Client, path string) (T, error) {
 	if err != nil {
 		return *new(T), err
 	}
-	return do[T](c, req)
-}
-
-func sendJSON[T any](ctx context.Context, c *Client, path string, body any) (T, error) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return *new(T), err
-	}
-	req, err := c.request(ctx, http.MethodPut, path, bytes.NewReader(text))
-	if err != nil {
-		return *new(T), err
-	}
-	req.Header.Set("Content-Type", "application/json")
 	return do[T](c, req)
 }
 

@@ -28,8 +28,10 @@ type Lifetimes struct {
 type Product struct {
 	Name string `json:"name"`
 	ProductSpec
-	Created  time.Time `json:"created"`
-	Revision uint64    `json:"revision" doc:"of the matrix in which the product stands so"`
+	Created time.Time `json:"created"`
+	// State changes whenever the product does: what If-Match is compared with.
+	State    string `json:"state" doc:"changes whenever the product does: what If-Match is compared with"`
+	Revision uint64 `json:"revision" doc:"of the matrix in which the product stands so"`
 }
 
 // Products are all products.
@@ -55,13 +57,20 @@ type Entry struct {
 	// Version is the one that unpinned URLs of this product get.
 	Version int `json:"version" doc:"the one that unpinned URLs of this product get"`
 	// Current is the asset's current version: what If-Match is compared with.
-	Current  int             `json:"current" doc:"the asset's current version: what If-Match is compared with"`
-	Tags     []string        `json:"tags,omitempty"`
+	Current int `json:"current" doc:"the asset's current version: what If-Match is compared with"`
+	// State changes whenever the asset or the link does, its tags, status and focal point included: what If-Match may be
+	// compared with in the place of Current.
+	State string   `json:"state" doc:"changes whenever the asset or the link does, tags, status and focal point included: what If-Match may be compared with in the place of current"`
+	Tags  []string `json:"tags,omitempty" nullable:"false"`
+	// Focal is what crops keep when they are asked for gravity auto.
+	Focal    *Point          `json:"focal,omitempty" doc:"what crops keep when they are asked for gravity auto"`
 	Versions []asset.Version `json:"versions" nullable:"false"`
 	// Links are all names of the asset, in all products.
-	Links    []Link    `json:"links" nullable:"false" doc:"all names of the asset, in all products"`
-	Created  time.Time `json:"created"`
-	Updated  time.Time `json:"updated"`
+	Links   []Link    `json:"links" nullable:"false" doc:"all names of the asset, in all products"`
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
+	// Archived is when the asset became ARCHIVED.
+	Archived time.Time `json:"archived,omitzero" doc:"when the asset became ARCHIVED"`
 	Path     string    `json:"path" doc:"where the front door delivers the original"`
 	Revision uint64    `json:"revision"`
 }
@@ -88,9 +97,13 @@ type Item struct {
 	Updated   time.Time    `json:"updated"`
 }
 
-// A LinkSpec is what defines a link.
+// A LinkSpec is what defines a link: the asset, by its id or by a name of it, and perhaps the version to stay at.
 type LinkSpec struct {
-	Asset string `json:"asset" minLength:"1" doc:"the asset's id"`
+	// Asset is the asset's id.
+	Asset string `json:"asset,omitempty" minLength:"1" doc:"the asset's id"`
+	// Product and Name name the asset in the place of Asset.
+	Product string `json:"product,omitempty" minLength:"1" doc:"together with name, in the place of asset: the product whose name leads to the asset"`
+	Name    string `json:"name,omitempty" minLength:"1" doc:"that product's name for the asset, not percent-encoded"`
 	// Version pins the link; 0 follows the asset.
 	Version int `json:"version,omitempty" minimum:"0" doc:"pins the link to this version; left out or 0: follows the asset"`
 }
@@ -99,7 +112,9 @@ type LinkSpec struct {
 type Link struct {
 	Product string `json:"product"`
 	Name    string `json:"name"`
-	LinkSpec
+	Asset   string `json:"asset" doc:"the asset's id"`
+	// Version is the one that the link is pinned to, 0 when it follows the asset.
+	Version  int       `json:"version,omitempty" doc:"the one that the link is pinned to; left out: it follows the asset"`
 	Created  time.Time `json:"created"`
 	Revision uint64    `json:"revision,omitempty" doc:"of the matrix in which the link stands so"`
 }
