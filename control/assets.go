@@ -22,7 +22,7 @@ type nameInput struct {
 
 type uploadInput struct {
 	call
-	Write
+	Writing
 	Product       string `path:"product" doc:"the product's name"`
 	Name          string `path:"name" doc:"the product's name for the asset: all that is left of the path, slashes included"`
 	IfMatch       string `header:"If-Match" doc:"the current version in quotes, such as \"3\": the upload is refused with 412 when another version is current"`
@@ -77,7 +77,7 @@ func (s *Server) putAsset(ctx context.Context, in *uploadInput) (*uploadOutput, 
 	if err != nil {
 		return nil, bodyOf(in.request).explain(err)
 	}
-	w, err := s.written(ctx, in.Write, receipt.Revision)
+	w, err := s.written(ctx, in.Writing, receipt.Revision)
 	if err != nil {
 		return nil, err
 	}

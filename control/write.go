@@ -4,8 +4,8 @@ import (
 	"context"
 )
 
-// A Write is what the inputs of all writes have in common.
-type Write struct{}
+// A Writing is what the inputs of all writes have in common.
+type Writing struct{}
 
 // Written is what the answers of all writes have in common.
 type Written struct {
@@ -13,6 +13,6 @@ type Written struct {
 }
 
 // written is the last step of every write, when the matrix of this server shows its revision.
-func (s *Server) written(_ context.Context, _ Write, revision uint64) (Written, error) {
+func (s *Server) written(_ context.Context, _ Writing, revision uint64) (Written, error) {
 	return Written{revision}, nil
 }
