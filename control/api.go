@@ -29,13 +29,16 @@ func (s *Server) routeAPI() {
 func (s *Server) newAPI() huma.API {
 	api := humago.New(tails{s.mux}, huma.Config{
 		OpenAPI: &huma.OpenAPI{
-			OpenAPI:    "3.1.0",
-			Info:       &huma.Info{Title: "assetmatrix", Version: s.deps.Version, Description: "The management API."},
-			Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)},
+			OpenAPI: "3.1.0",
+			Info:    &huma.Info{Title: "assetmatrix", Version: s.deps.Version, Description: "The management API."},
+			Components: &huma.Components{
+				Schemas:         huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{bearerScheme: {Type: "http", Scheme: "bearer", Description: "A token of the server's configuration. Where none is configured, none is needed."}},
+			},
 		},
 		Formats: map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
 	})
-	api.UseMiddleware(s.guardQuery)
+	api.UseMiddleware(s.guardNeed, s.guardQuery)
 	return api
 }
 
@@ -56,7 +59,7 @@ func (s *Server) routeOpenAPI(api huma.API) {
 	if err != nil {
 		panic("control: " + err.Error())
 	}
-	s.mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+	s.handle("openapi", "GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(text)
 	})
@@ -68,6 +71,7 @@ func register[I, O any, P interface {
 	caller
 }](s *Server, api huma.API, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
 	op.Responses = responses(api)
+	needOf(op.OperationID).document(&op)
 	op.SkipValidateParams = true // guardQuery has done it
 	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)

@@ -11,8 +11,8 @@
 //	…
 //	err = server.Shutdown(ctx)
 //
-// The API asks nobody who they are, so it is reachable from its own machine alone, and not by the pages that a browser
-// on that machine happens to show.
+// Callers present a bearer token ([Token]). Where none is configured the API asks nobody who they are, so it is reachable
+// from its own machine alone, and not by the pages that a browser on that machine happens to show.
 package control
 
 import (
@@ -24,6 +24,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
 	"time"
 
@@ -31,12 +32,15 @@ import (
 
 	"github.com/assetmatrix/assetmatrix/asset"
 	"github.com/assetmatrix/assetmatrix/catalog"
+	"github.com/assetmatrix/assetmatrix/resolve"
 )
 
 // Config is the management API's part of the configuration.
 type Config struct {
-	// Listen is the TCP address, host:port, of a loopback interface.
+	// Listen is the TCP address, host:port; of a loopback interface while there are no tokens.
 	Listen string `yaml:"listen"`
+	// Tokens are those that callers may present. Without any, everybody who reaches the API may do everything.
+	Tokens []Token `yaml:"tokens"`
 	// HeaderTimeout is how long a request's head may take to arrive.
 	HeaderTimeout time.Duration `yaml:"header_timeout"`
 	// StallTimeout is how long a client may send nothing of its body, or take nothing of its answer. It rolls: an upload
@@ -46,6 +50,9 @@ type Config struct {
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
 	// CheckTimeout is how long one check of /readyz may take; one that takes longer is not ready.
 	CheckTimeout time.Duration `yaml:"check_timeout"`
+	// RevisionWait is how long a read waits for the revision that it demands, and a write for the edges, when the request
+	// does not say.
+	RevisionWait time.Duration `yaml:"revision_wait"`
 }
 
 // DefaultConfig returns the documented defaults.
@@ -56,14 +63,18 @@ func DefaultConfig() Config {
 		StallTimeout:  30 * time.Second,
 		IdleTimeout:   2 * time.Minute,
 		CheckTimeout:  2 * time.Second,
+		RevisionWait:  2 * time.Second,
 	}
 }
 
 // Validate reports the first value that cannot be used: by its key, what was given, and what is allowed.
 func (c Config) Validate() error {
 	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil || !isLoopback(host) {
+	if err != nil || len(c.Tokens) == 0 && !isLoopback(host) {
 		return asset.BadKey("listen", strconv.Quote(c.Listen), allowedListen)
+	}
+	if err := validateTokens(c.Tokens); err != nil {
+		return err
 	}
 	for _, d := range []struct {
 		key   string
@@ -73,6 +84,7 @@ func (c Config) Validate() error {
 		{"stall_timeout", c.StallTimeout},
 		{"idle_timeout", c.IdleTimeout},
 		{"check_timeout", c.CheckTimeout},
+		{"revision_wait", c.RevisionWait},
 	} {
 		if d.value < time.Millisecond {
 			return asset.BadKey(d.key, d.value, "at least 1ms")
@@ -85,7 +97,7 @@ func (c Config) Validate() error {
 const maxHeaderBytes = 64 << 10
 
 const allowedListen = "a loopback address and a port, such as 127.0.0.1:9090, [::1]:9090 or localhost:9090, " +
-	"because the management API asks nobody for a token"
+	"as there are no tokens; with tokens any address"
 
 // isLoopback reports whether host names this machine to itself. No other name is looked up: what it leads to may change.
 func isLoopback(host string) bool {
@@ -100,6 +112,27 @@ func isLoopback(host string) bool {
 type Matrix interface {
 	View() *catalog.View
 	Update(ctx context.Context, f func(*catalog.View) ([]catalog.Mutation, error)) (revision uint64, err error)
+	Fleet
+	History
+}
+
+// A Fleet is what is known of the matrix's replicas.
+type Fleet interface {
+	Await(ctx context.Context, revision uint64) error
+	AwaitReplicas(ctx context.Context, revision uint64) (behind []string, err error)
+	Replicas() []catalog.Replica
+}
+
+// A History is how the matrix came to be as it is.
+type History interface {
+	Changes(ctx context.Context, after uint64, take func(catalog.Change) error) error
+	Snapshot(ctx context.Context) (catalog.Manifest, *os.File, error)
+	Backup(ctx context.Context, w io.Writer) (catalog.Manifest, error)
+}
+
+// A Resolver finds what a delivery URL means; *resolve.Resolver is one.
+type Resolver interface {
+	Resolve(t resolve.Target, accept string) (resolve.Resolution, error)
 }
 
 // An Ingester takes uploads in; *ingest.Ingester is one.
@@ -122,12 +155,20 @@ type Events struct {
 	Panicked func(v any, stack []byte)
 }
 
-// Deps is what a Server works on. Every field but Events is needed, and Checks may be empty.
+// Deps is what a Server works on. Every field but Events is needed, and Checks may be empty; an edge needs neither
+// Ingester nor Originals.
 type Deps struct {
 	Matrix   Matrix
 	Ingester Ingester
-	Metrics  prometheus.Gatherer
-	Checks   []Check
+	Resolver Resolver
+	// Originals loads what edges ask for.
+	Originals asset.Loader
+	Metrics   prometheus.Gatherer
+	Checks    []Check
+	// Edge: this process has a replica of the matrix and does not manage it. It answers operations, resolutions and the
+	// list of replicas; of all else it says that it belongs to ControlURL, which may be empty.
+	Edge       bool
+	ControlURL string
 	// Version is the program's, for /openapi.json and /.
 	Version string
 	Events  Events
@@ -137,6 +178,7 @@ type Deps struct {
 type Server struct {
 	config Config
 	deps   Deps
+	grants []grant
 	mux    *http.ServeMux
 	guards []func(*http.Request) error
 	http   *http.Server
@@ -147,9 +189,13 @@ func New(cfg Config, deps Deps) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("control: %w", err)
 	}
-	s := &Server{config: cfg, deps: deps, mux: http.NewServeMux()}
+	grants, err := grantsOf(cfg.Tokens)
+	if err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	s := &Server{config: cfg, deps: deps, grants: grants, mux: http.NewServeMux()}
 	s.guards = []func(*http.Request) error{
-		guardHost,   // for whom the request is
+		s.guardHost, // for whom the request is
 		guardOrigin, // who made the browser send it
 		guardPath,   // a path that means what it says
 		s.guardRoute,
@@ -167,9 +213,9 @@ func New(cfg Config, deps Deps) (*Server, error) {
 }
 
 // Serve answers the listener's connections until [Server.Shutdown], then returns nil. It fails with
-// [asset.ErrForbidden], and closes the listener, when that is reachable from another machine.
+// [asset.ErrForbidden], and closes the listener, when that is reachable from another machine though there are no tokens.
 func (s *Server) Serve(ln net.Listener) error {
-	if host, _, _ := net.SplitHostPort(ln.Addr().String()); !isLoopback(host) {
+	if host, _, _ := net.SplitHostPort(ln.Addr().String()); len(s.grants) == 0 && !isLoopback(host) {
 		return errors.Join(fmt.Errorf("control: %w: listening on %s; allowed: %s", asset.ErrForbidden, ln.Addr(), allowedListen), ln.Close())
 	}
 	if err := s.http.Serve(listener{ln}); !errors.Is(err, http.ErrServerClosed) {

@@ -18,14 +18,14 @@ import (
 
 // routeOperations registers what is there for machines and people that look after the server.
 func (s *Server) routeOperations() {
-	s.mux.HandleFunc("GET /{$}", s.index)
-	s.mux.HandleFunc("GET /metrics", promhttp.HandlerFor(s.deps.Metrics, promhttp.HandlerOpts{}).ServeHTTP)
-	s.mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	s.mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	s.mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	s.mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	s.mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
-	s.mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	s.handle("index", "GET /{$}", s.index)
+	s.handle("metrics", "GET /metrics", promhttp.HandlerFor(s.deps.Metrics, promhttp.HandlerOpts{}).ServeHTTP)
+	s.handle("pprof", "GET /debug/pprof/", pprof.Index)
+	s.handle("pprof", "GET /debug/pprof/cmdline", pprof.Cmdline)
+	s.handle("pprof", "GET /debug/pprof/profile", pprof.Profile)
+	s.handle("pprof", "GET /debug/pprof/symbol", pprof.Symbol)
+	s.handle("pprof", "POST /debug/pprof/symbol", pprof.Symbol)
+	s.handle("pprof", "GET /debug/pprof/trace", pprof.Trace)
 }
 
 // index says what is here.

@@ -17,6 +17,9 @@ var (
 	errCoding   = errors.New("transfer coding unknown")
 	errContent  = errors.New("content cannot be used")
 	errNotReady = errors.New("not ready")
+	errNoToken  = errors.New("no token")
+	errToken    = errors.New("token unknown")
+	errScope    = errors.New("token does not reach so far")
 	errPanic    = errors.New("panic")
 )
 
@@ -24,6 +27,9 @@ var (
 var refusals = []asset.Class{
 	{Kind: errCoding, Status: 501, Name: "transfer-coding", Title: "This transfer coding is not known"},
 	{Kind: errContent, Status: 422, Name: "invalid-content", Title: "The body says something that cannot be"},
+	{Kind: errNoToken, Status: 401, Name: "unauthorized", Title: "A token is needed here"},
+	{Kind: errToken, Status: 401, Name: "unauthorized", Title: "A token is needed here"},
+	{Kind: errScope, Status: 403, Name: "forbidden", Title: "The token does not allow this"},
 	{Kind: errNotReady, Status: 503, Name: "not-ready", Title: "The server is not ready", Retry: 1},
 }
 
@@ -53,7 +59,17 @@ func (p *problem) GetHeaders() http.Header {
 	if p.class.Kind == asset.ErrMethod {
 		h.Set("Allow", p.Allowed)
 	}
+	if challenge := challenges[p.class.Kind]; challenge != "" {
+		h.Set("WWW-Authenticate", challenge)
+	}
 	return h
+}
+
+// challenges are the values of WWW-Authenticate (RFC 6750 §3).
+var challenges = map[error]string{
+	errNoToken: `Bearer realm="assetmatrix"`,
+	errToken:   `Bearer realm="assetmatrix", error="invalid_token"`,
+	errScope:   `Bearer realm="assetmatrix", error="insufficient_scope"`,
 }
 
 // write answers with the problem.

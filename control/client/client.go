@@ -30,8 +30,9 @@ import (
 
 // A Client is a client of one server. It is safe for concurrent use.
 type Client struct {
-	base string
-	http *http.Client
+	base  string
+	token string
+	http  *http.Client
 }
 
 // New returns a client of the server at baseURL, such as "http://127.0.0.1:9090". It fails with [asset.ErrInvalid] when
@@ -44,6 +45,13 @@ func New(baseURL string) (*Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ExpectContinueTimeout = 2 * time.Second // how long an upload waits for the server's word
 	return &Client{base: strings.TrimRight(baseURL, "/"), http: &http.Client{Transport: transport}}, nil
+}
+
+// WithToken returns a client of the same server that presents the token; "" presents none.
+func (c *Client) WithToken(token string) *Client {
+	with := *c
+	with.token = token
+	return &with
 }
 
 // PutProduct makes a product, or gives an existing one this shape.
@@ -184,6 +192,9 @@ func (c *Client) request(ctx context.Context, method, path string, body io.Reade
 		return nil, fmt.Errorf("%w: %w", asset.ErrInvalid, err)
 	}
 	req.Header.Set("Accept", "application/json, application/problem+json")
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	return req, nil
 }
 
