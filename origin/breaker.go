@@ -122,10 +122,16 @@ func (b *Breaker) Put(ctx context.Context, o *asset.Object) error {
 
 // Delete deletes from the store behind the breaker.
 func (b *Breaker) Delete(ctx context.Context, k asset.Key) error {
+	return b.do(ctx, func(ctx context.Context) error { return b.inner.Delete(ctx, k) })
+}
+
+// do runs what is no read of an object as writes are run: it obeys the breaker and does not feed it. When op is given up
+// it goes on by itself, so what it fills in must not be looked at after an error.
+func (b *Breaker) do(ctx context.Context, op func(context.Context) error) error {
 	if err := b.admitWrite(ctx); err != nil {
 		return err
 	}
-	_, err := b.run(ctx, func(ctx context.Context) (*asset.Object, error) { return nil, b.inner.Delete(ctx, k) })
+	_, err := b.run(ctx, func(ctx context.Context) (*asset.Object, error) { return nil, op(ctx) })
 	return err
 }
 

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"gocloud.dev/blob"
@@ -25,8 +25,6 @@ const (
 	maxMemoryBytes = 1 << 20
 	// maxUnsyncedBytes is how much is written between two fsyncs, so that the last one cannot take longer than Timeout.
 	maxUnsyncedBytes = 32 << 20
-	// strayAge is how old a temporary file must be, untouched, to be the leaving of a writer that was killed.
-	strayAge = time.Hour
 )
 
 // A Bucket keeps originals, and nothing else, in a bucket of gocloud.dev/blob: the object with digest abcdef… is
@@ -39,7 +37,6 @@ type Bucket struct {
 	bucket  *blob.Bucket
 	dir     string // root of a file:// bucket, else ""
 	scratch string
-	swept   sync.Map // shard directories whose strays were looked for
 }
 
 var _ asset.Store = (*Bucket)(nil)
@@ -97,55 +94,17 @@ func (b *Bucket) Load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 		return nil, b.failure(ctx, "load", k, err)
 	}
 	defer func() { _ = r.Close() }()
-	o, err := b.fetch(ctx, k, r, r.Size())
+	o, err := fetch(ctx, b.scratch, k, r, r.Size())
 	if err != nil {
 		return nil, b.failure(ctx, "load", k, err)
 	}
 	return o, nil
 }
 
-// fetch reads size bytes from r into an object and verifies them.
-func (b *Bucket) fetch(ctx context.Context, k asset.Key, r io.Reader, size int64) (*asset.Object, error) {
-	sum := sha256.New()
-	src := &source{r: &beating{ctx, r, beatOf(ctx)}}
-	o, err := b.object(k, io.TeeReader(src, sum), size)
-	switch {
-	case src.err != nil:
-		return nil, src.err
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, fmt.Errorf("%w: it ends before its %d bytes", asset.ErrCorrupt, size)
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", errScratch, err)
-	}
-	if found := asset.Digest(sum.Sum(nil)); found != k.Original {
-		o.Release()
-		return nil, fmt.Errorf("%w: the bytes have the digest %s", asset.ErrCorrupt, found)
-	}
-	return o, nil
-}
-
-func (b *Bucket) object(k asset.Key, r io.Reader, size int64) (*asset.Object, error) {
-	if size <= maxMemoryBytes {
-		p := make([]byte, size)
-		if _, err := io.ReadFull(r, p); err != nil {
-			return nil, err
-		}
-		return asset.NewObject(k, "", p), nil
-	}
-	f, err := nameless(b.scratch)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := io.CopyN(f, r, size); err != nil {
-		_ = f.Close()
-		return nil, err
-	}
-	return asset.NewBodyObject(k, "", size, body{f}), nil
-}
-
 // Put writes the original, verifying its bytes on the way: when they do not have the digest of o.Key, or end early,
 // nothing becomes visible and the error is an [asset.ErrCorrupt]. What is there already, and is right, is not written
-// again; what is there and wrong is replaced, so that an upload mends a damaged original.
+// again where it can be said in another way that it is wanted from now on: it counts as modified now. What is there and
+// wrong is replaced, so that an upload mends a damaged original.
 func (b *Bucket) Put(ctx context.Context, o *asset.Object) error {
 	name, err := objectName(o.Key)
 	if err != nil {
@@ -155,6 +114,9 @@ func (b *Bucket) Put(ctx context.Context, o *asset.Object) error {
 		return b.failure(ctx, "put", o.Key, err)
 	}
 	held, err := b.holds(ctx, name, o)
+	if err == nil && held {
+		held, err = b.refresh(name)
+	}
 	if err == nil && !held {
 		err = b.write(ctx, name, o)
 	}
@@ -187,9 +149,22 @@ func (b *Bucket) holds(ctx context.Context, name string, o *asset.Object) (bool,
 	return asset.Digest(sum.Sum(nil)) == o.Key.Original, nil
 }
 
+// refresh makes the object one that was modified now, so that nobody takes it for one that was left behind long ago.
+// It reports false when that needs writing it again.
+func (b *Bucket) refresh(name string) (held bool, err error) {
+	if b.dir == "" {
+		return false, nil
+	}
+	now := time.Now()
+	err = os.Chtimes(filepath.Join(b.dir, name), now, now)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) { // deleted since; another user's
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // write streams o into the bucket. Cancelling the context before Close is how gocloud.dev/blob aborts a write.
 func (b *Bucket) write(ctx context.Context, name string, o *asset.Object) error {
-	b.sweep(name)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var file *os.File // stays nil where there is none
@@ -284,18 +259,4 @@ func (b *Bucket) settle(name string) error {
 		}
 	}
 	return nil
-}
-
-// sweep removes, once for each shard, the temporary files of writers that were killed.
-func (b *Bucket) sweep(name string) {
-	shard := filepath.Join(b.dir, path.Dir(name))
-	if _, done := b.swept.LoadOrStore(shard, true); done || b.dir == "" {
-		return
-	}
-	strays, _ := filepath.Glob(filepath.Join(shard, "*.tmp"))
-	for _, stray := range strays {
-		if info, err := os.Stat(stray); err == nil && time.Since(info.ModTime()) > strayAge {
-			_ = os.Remove(stray)
-		}
-	}
 }

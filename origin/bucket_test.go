@@ -11,11 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 	"testing"
 	"testing/iotest"
-	"time"
 
 	"github.com/assetmatrix/assetmatrix/asset"
 	"github.com/assetmatrix/assetmatrix/asset/assettest"
@@ -169,22 +167,6 @@ func TestBucketRootGone(t *testing.T) {
 
 	must(t, os.Rename(dir+".away", dir))
 	must(t, loadError(t, b, o.Key))
-}
-
-func TestBucketSweepsStrays(t *testing.T) {
-	dir := t.TempDir()
-	o := original(100)
-	old, young := pathOf(dir, o.Key)+".1.tmp", pathOf(dir, o.Key)+".2.tmp"
-	must(t, os.MkdirAll(filepath.Dir(old), 0o755))
-	must(t, os.WriteFile(old, []byte("torn"), 0o644))
-	must(t, os.WriteFile(young, []byte("under way"), 0o644))
-	long := time.Now().Add(-2 * strayAge)
-	must(t, os.Chtimes(old, long, long))
-
-	must(t, openBucket(t, "file://"+dir).Put(t.Context(), o))
-	if got := strings.Join(files(t, dir), " "); strings.Contains(got, ".1.tmp") || !strings.Contains(got, ".2.tmp") {
-		t.Errorf("files are %s", got)
-	}
 }
 
 func TestBucketScratchFails(t *testing.T) {
@@ -356,10 +338,9 @@ func TestBucketDiskFull(t *testing.T) {
 	wantError(t, err, errScratch)
 }
 
-func TestBucketReadFails(t *testing.T) {
-	b := openBucket(t, "mem://")
+func TestFetchFails(t *testing.T) {
 	for _, size := range []int64{10, 2 << 20} {
-		_, err := b.fetch(t.Context(), key, iotest.ErrReader(errDisk), size)
+		_, err := fetch(t.Context(), t.TempDir(), key, iotest.ErrReader(errDisk), size)
 		wantError(t, err, errDisk)
 		if excluded(err) {
 			t.Errorf("%v is no failure of the provider", err)

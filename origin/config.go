@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -13,8 +14,11 @@ import (
 type Config struct {
 	// Name is [a-z0-9-], at most 63 bytes. Versions remember it, so a provider keeps its name for good.
 	Name string `yaml:"name"`
-	// URL is file:///absolute/path, file://./relative/path, or mem://.
+	// URL is file:///absolute/path, file://./relative/path, or mem://. An edge's assembly adds its control plane as the
+	// last provider: control+http://host:port or control+https://host:port, which is read and never written.
 	URL string `yaml:"url"`
+	// Token is the bearer token for a control plane, "" for none.
+	Token string `yaml:"-"`
 	// Timeout is the longest time without progress. It starts anew with every piece of a body that moves, so that a
 	// large original on a slow disk is no failure and a stalled one is noticed soon.
 	Timeout time.Duration `yaml:"timeout"`
@@ -90,7 +94,7 @@ func (c Config) Validate() error {
 	if !validName.MatchString(c.Name) {
 		return fmt.Errorf("name: %q; allowed: 1 to 63 of a-z, 0-9 and -", c.Name)
 	}
-	if _, err := c.place(); err != nil {
+	if err := c.validateURL(); err != nil {
 		return fmt.Errorf("url: %w", err)
 	}
 	for key, d := range map[string]time.Duration{
@@ -106,6 +110,29 @@ func (c Config) Validate() error {
 		}
 	}
 	return nil
+}
+
+func (c Config) validateURL() (err error) {
+	if c.isControl() {
+		_, err = c.control()
+	} else {
+		_, err = c.place()
+	}
+	return err
+}
+
+// controlMark stands in front of a control plane's URL.
+const controlMark = "control+"
+
+func (c Config) isControl() bool { return strings.HasPrefix(c.URL, controlMark) }
+
+// control returns the base of a control plane's management API.
+func (c Config) control() (*url.URL, error) {
+	u, err := url.Parse(strings.TrimPrefix(c.URL, controlMark))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("%q is no control plane; allowed: "+controlMark+"http://host:port, "+controlMark+"https://host:port", c.URL)
+	}
+	return u, nil
 }
 
 // place returns the absolute directory of a file:// provider, "" for mem://.

@@ -2,11 +2,15 @@ package origin
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/assetmatrix/assetmatrix/asset"
 )
 
 // dirMode is the mode of directories that are made.
@@ -35,6 +39,46 @@ func nameless(dir string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// fetch reads the size bytes of k from r into an object, verified: in memory when it is at most 1 MiB, else over a
+// nameless file in scratch.
+func fetch(ctx context.Context, scratch string, k asset.Key, r io.Reader, size int64) (*asset.Object, error) {
+	sum := sha256.New()
+	src := &source{r: &beating{ctx, r, beatOf(ctx)}}
+	o, err := spool(scratch, k, io.TeeReader(src, sum), size)
+	switch {
+	case src.err != nil:
+		return nil, src.err
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, fmt.Errorf("%w: it ends before its %d bytes", asset.ErrCorrupt, size)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", errScratch, err)
+	}
+	if found := asset.Digest(sum.Sum(nil)); found != k.Original {
+		o.Release()
+		return nil, fmt.Errorf("%w: the bytes have the digest %s", asset.ErrCorrupt, found)
+	}
+	return o, nil
+}
+
+func spool(scratch string, k asset.Key, r io.Reader, size int64) (*asset.Object, error) {
+	if size <= maxMemoryBytes {
+		p := make([]byte, size)
+		if _, err := io.ReadFull(r, p); err != nil {
+			return nil, err
+		}
+		return asset.NewObject(k, "", p), nil
+	}
+	f, err := nameless(scratch)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.CopyN(f, r, size); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return asset.NewBodyObject(k, "", size, body{f}), nil
 }
 
 // A beating reader reports progress, and ends with its context.

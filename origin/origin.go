@@ -25,11 +25,31 @@ type Providers struct {
 	events Events
 }
 
-// A provider is a bucket and the breaker before it.
+// A provider is a store of originals and the breaker before it.
 type provider struct {
 	name    string
-	bucket  *Bucket
+	bucket  *Bucket // nil for a control plane, which can only be read
+	remote  *remote // nil for a bucket
 	breaker *Breaker
+}
+
+// open opens the provider that cfg describes, without its breaker.
+func open(ctx context.Context, cfg Config) (p provider, store asset.Store, err error) {
+	p.name = cfg.Name
+	if cfg.isControl() {
+		p.remote, err = openRemote(cfg)
+		return p, p.remote, err
+	}
+	p.bucket, err = OpenBucket(ctx, cfg)
+	return p, p.bucket, err
+}
+
+func (p *provider) close() error {
+	if p.bucket == nil {
+		p.remote.client.CloseIdleConnections()
+		return nil
+	}
+	return p.bucket.Close()
 }
 
 // Events are told of what happens to providers; any of them may be nil. They run on the path of a request, and
@@ -61,12 +81,12 @@ func Open(ctx context.Context, cfgs []Config, ev Events) (*Providers, error) {
 	}
 	p := &Providers{events: ev}
 	for _, cfg := range cfgs {
-		bucket, err := OpenBucket(ctx, cfg)
+		each, store, err := open(ctx, cfg)
 		if err != nil {
 			return nil, errors.Join(err, p.Close())
 		}
-		breaker := NewBreaker(cfg, bucket, func(s State) { p.changed(cfg.Name, s) })
-		p.list = append(p.list, provider{cfg.Name, bucket, breaker})
+		each.breaker = NewBreaker(cfg, store, func(s State) { p.changed(cfg.Name, s) })
+		p.list = append(p.list, each)
 	}
 	return p, nil
 }
@@ -130,49 +150,50 @@ func outcomeOf(err error) string {
 	return OutcomeError
 }
 
-// Put stores o, an original, and returns the names of the providers that have it: the first one of the list. When Put
-// returns nil the object is there, verified, and survives a power loss if the provider can promise that.
+// Put stores o, an original, and returns the names of the providers that have it: the first one of the list that can be
+// written. When Put returns nil the object is there, verified, and survives a power loss if the provider can promise
+// that. An object that was there already counts as modified now.
 //
 // It returns [asset.ErrInvalid] for a rendition, [asset.ErrCorrupt] when o's bytes do not have o's digest, and
-// [asset.ErrUnavailable] when the provider fails.
+// [asset.ErrUnavailable] when the provider fails, or none can be written.
 func (p *Providers) Put(ctx context.Context, o *asset.Object) (names []string, err error) {
-	to := p.list[0]
-	if err := to.breaker.Put(ctx, o); err != nil {
-		return nil, fmt.Errorf("provider %s: %w", to.name, err)
+	for _, to := range p.list {
+		if to.bucket == nil {
+			continue
+		}
+		if err := to.breaker.Put(ctx, o); err != nil {
+			return nil, fmt.Errorf("provider %s: %w", to.name, err)
+		}
+		return []string{to.name}, nil
 	}
-	return []string{to.name}, nil
+	return nil, fmt.Errorf("put %s: %w", o.Key, errReadOnly)
 }
 
 // Delete forgets the original at the named providers. It tries them all and returns what went wrong, joined.
 func (p *Providers) Delete(ctx context.Context, k asset.Key, names []string) error {
 	var failures []error
 	for _, name := range names {
-		if err := p.deleteFrom(ctx, name, k); err != nil {
-			failures = append(failures, fmt.Errorf("provider %s: %w", name, err))
+		err := errNoProvider
+		if from := p.named(name); from != nil {
+			err = from.breaker.Delete(ctx, k)
+		}
+		if err != nil {
+			failures = append(failures, fmt.Errorf("delete %s: provider %s: %w", k, name, err))
 		}
 	}
 	return errors.Join(failures...)
 }
 
-func (p *Providers) deleteFrom(ctx context.Context, name string, k asset.Key) error {
-	for _, from := range p.list {
-		if from.name == name {
-			return from.breaker.Delete(ctx, k)
-		}
-	}
-	return fmt.Errorf("delete %s: there is no such provider: %w", k, asset.ErrUnavailable)
-}
+var errNoProvider = fmt.Errorf("%w: there is no such provider", asset.ErrUnavailable)
 
-// Health returns nil when no provider is known to be down, else an [asset.ErrUnavailable] that names those that are.
-// It reads the breakers and asks nobody.
-func (p *Providers) Health() error {
-	var down []error
-	for _, each := range p.list {
-		if each.breaker.State() == StateOpen {
-			down = append(down, fmt.Errorf("provider %s: %w: its breaker is open", each.name, asset.ErrUnavailable))
+// named returns the provider with that name, nil when there is none.
+func (p *Providers) named(name string) *provider {
+	for i := range p.list {
+		if p.list[i].name == name {
+			return &p.list[i]
 		}
 	}
-	return errors.Join(down...)
+	return nil
 }
 
 // States returns the state of each provider's breaker by the provider's name.
@@ -188,7 +209,7 @@ func (p *Providers) States() map[string]State {
 func (p *Providers) Close() error {
 	var failures []error
 	for _, each := range p.list {
-		failures = append(failures, each.bucket.Close())
+		failures = append(failures, each.close())
 	}
 	return errors.Join(failures...)
 }
