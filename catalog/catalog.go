@@ -24,6 +24,8 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -80,7 +82,10 @@ func (c Config) Validate() error {
 	if c.CommitTimeout < time.Second {
 		return asset.BadKey("commit_timeout", c.CommitTimeout, "1s or more")
 	}
-	return nil
+	if !slices.Contains([]string{roleAll, roleControl, roleEdge}, c.Role) {
+		return asset.BadKey("role", strconv.Quote(c.Role), "all, control, edge")
+	}
+	return c.NATS.Validate(c.Role)
 }
 
 // Events are rare events. A nil func is not called; the others must return soon.
@@ -103,6 +108,8 @@ type Catalog struct {
 	server    *natsServer
 	outage    *outage
 	committer *committer
+	fleet     *fleet
+	edge      bool // writes go elsewhere
 
 	closeOnce sync.Once
 	closing   chan struct{}  // closed: no more updates
@@ -118,7 +125,7 @@ func Open(ctx context.Context, cfg Config, ev Events) (*Catalog, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("catalog: %w", err)
 	}
-	s, err := startServer(cfg.Dir, ev)
+	s, err := startServer(cfg, ev)
 	if err != nil {
 		return nil, fmt.Errorf("catalog: %w", err)
 	}
@@ -131,7 +138,7 @@ func Open(ctx context.Context, cfg Config, ev Events) (*Catalog, error) {
 }
 
 func open(ctx context.Context, s *natsServer, cfg Config, ev Events) (*Catalog, error) {
-	log, err := openStream(ctx, s.nc)
+	log, err := newStream(s, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -140,25 +147,33 @@ func open(ctx context.Context, s *natsServer, cfg Config, ev Events) (*Catalog, 
 		return nil, err
 	}
 	r := newReplica(log, m, ev)
-	if err := r.replay(ctx); err != nil {
+	if cfg.Role != roleEdge { // which waits for nobody
+		if err := r.replay(ctx); err != nil {
+			m.close()
+			return nil, err
+		}
+	}
+	f, err := newFleet(cfg, s, r)
+	if err != nil {
 		m.close()
 		return nil, err
 	}
-	return start(r, s, cfg.CommitTimeout), nil
+	return start(r, s, f, cfg), nil
 }
 
-// start sets the three goroutines going: one follows the log, one ends outages, one commits.
-func start(r *replica, s *natsServer, timeout time.Duration) *Catalog {
+// start sets the goroutines going: one follows the log, one ends outages, one commits, one speaks with other replicas.
+func start(r *replica, s *natsServer, f *fleet, cfg Config) *Catalog {
 	closing := make(chan struct{})
 	o := newOutage(s, r)
 	c := &Catalog{
-		replica: r, server: s, outage: o, closing: closing, committed: make(chan struct{}),
-		committer: &committer{replica: r, outage: o, log: r.log, timeout: timeout, requests: make(chan *request), closing: closing},
+		replica: r, server: s, outage: o, fleet: f, edge: cfg.Role == roleEdge, closing: closing, committed: make(chan struct{}),
+		committer: &committer{replica: r, outage: o, log: r.log, timeout: cfg.CommitTimeout, requests: make(chan *request), closing: closing},
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	c.following.Go(func() { r.follow(ctx) })
 	c.following.Go(func() { o.work(ctx) })
+	c.following.Go(func() { f.work(ctx) })
 	go func() {
 		defer close(c.committed)
 		c.committer.work(ctx)
@@ -178,6 +193,8 @@ func (c *Catalog) View() *View { return c.replica.view() }
 // return; v and its records are not its to change. An error of f, or its panic, is returned as it is and commits
 // nothing.
 //
+// On an edge it is an [asset.Fault] of kind [asset.ErrForbidden].
+//
 // Mutations that break a rule are an [asset.Fault] and commit nothing: [asset.ErrInvalid] for a record that cannot be,
 // [asset.ErrNotFound] for a reference to nothing, [asset.ErrConflict] for what collides with what is there (a name that
 // is another asset's, a version written already, a step that the status does not have, a deletion of what is in use),
@@ -189,6 +206,9 @@ func (c *Catalog) View() *View { return c.replica.view() }
 // at all, and if they are still to come then as a whole. Whoever tries again must look first, which a compare-and-set in
 // f does by itself.
 func (c *Catalog) Update(ctx context.Context, f func(v *View) ([]Mutation, error)) (revision uint64, err error) {
+	if c.edge {
+		return 0, errEdge
+	}
 	r := newRequest(ctx, f)
 	select {
 	case c.committer.requests <- r:

@@ -473,7 +473,7 @@ func TestDurability(t *testing.T) {
 		"bytes":    func(s *jetstream.StreamConfig) { s.MaxBytes = 1 },
 		"subjects": func(s *jetstream.StreamConfig) { s.Subjects = []string{">"} },
 	} {
-		cfg := streamConfig()
+		cfg := streamConfig(1)
 		if err := checkStream(&cfg); err != nil {
 			t.Fatal(err)
 		}

@@ -176,7 +176,7 @@ func TestUnreachableLog(t *testing.T) {
 func TestRefusedMessage(t *testing.T) {
 	c := opened(t, t.TempDir())
 	c.committer.log = &shakyLog{c.committer.log, func(func() (uint64, error)) (uint64, error) {
-		return 0, appendError(&jetstream.APIError{Code: 503, ErrorCode: 10077, Description: "no space left"})
+		return 0, appendError(&jetstream.APIError{Code: 503, ErrorCode: 10077, Description: "no space left"}, false)
 	}}
 	if err := try(c, putProduct("shop")); !errors.Is(err, asset.ErrUnavailable) || !errors.Is(err, errRefused) {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,53 +29,91 @@ type matrixLog interface {
 	bounds(ctx context.Context) (first, last uint64, err error)
 	// tail calls take with every message behind sequence after, in order, until take fails or ctx ends.
 	tail(ctx context.Context, after uint64, take func(seq uint64, data []byte) error) error
+	// elsewhere ends the tails that run, with errElsewhere, and makes the next one read from another server than theirs. It
+	// fails with errAlone when there is no other.
+	elsewhere(ctx context.Context) error
 }
 
 var (
 	errMoved   = errors.New("the log's last sequence is another one")
 	errRefused = errors.New("the log refuses the message")
 	errNothing = errors.New("nothing is stored there")
+	// errElsewhere ends a tail that another server has to go on with.
+	errElsewhere = errors.New("the tail goes on at another server")
+	errAlone     = errors.New("no other server has the log")
 )
 
 // appendTimeout is how long one attempt to append waits for its acknowledgement; it then looks in the log.
 const appendTimeout = 2 * time.Second
 
+// apiTimeout is how long a server may take to answer about the stream, or to make a consumer.
+const apiTimeout = 2 * time.Second
+
 // A stream is the log in JetStream.
 type stream struct {
-	js     jetstream.JetStream
-	stream jetstream.Stream
+	js      jetstream.JetStream
+	nc      *nats.Conn
+	tails   *tails
+	absent  func(ctx context.Context) (jetstream.Stream, error) // makes the stream; nil when that is others' to do
+	patient bool                                                // its server may be a cluster between two leaders
+
+	mu      sync.Mutex       // guards the rest
+	opened  jetstream.Stream // nil until it was seen
+	serving string           // the server that the newest tail reads from; "" when there is one only
+	avoid   string           // the server that the next tail must not read from
 }
 
 var _ matrixLog = (*stream)(nil)
 
-// openStream returns the stream, made when it is not there yet.
-func openStream(ctx context.Context, nc *nats.Conn) (*stream, error) {
-	js, err := jetstream.New(nc)
+// newStream returns the log that cfg leads to. It is looked for when it is first needed; a writer makes it then if it
+// is not there.
+func newStream(s *natsServer, cfg Config) (*stream, error) {
+	js, err := jetstream.New(s.nc)
 	if err != nil {
 		return nil, err
 	}
-	s, err := js.Stream(ctx, streamName)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		s, err = js.CreateStream(ctx, streamConfig())
+	l := &stream{js: js, nc: s.nc, tails: &s.tails, patient: cfg.NATS.URL != ""}
+	if cfg.Role != roleEdge {
+		l.absent = func(ctx context.Context) (jetstream.Stream, error) {
+			return js.CreateStream(ctx, streamConfig(cfg.NATS.Replicas))
+		}
+	}
+	return l, nil
+}
+
+// open returns the stream.
+func (s *stream) open(ctx context.Context) (jetstream.Stream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opened != nil {
+		return s.opened, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	h, err := s.js.Stream(ctx, streamName)
+	if errors.Is(err, jetstream.ErrStreamNotFound) && s.absent != nil {
+		h, err = s.absent(ctx)
+	}
+	if err == nil {
+		err = checkStream(&h.CachedInfo().Config)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", streamName, err)
 	}
-	if err := checkStream(&s.CachedInfo().Config); err != nil {
-		return nil, fmt.Errorf("stream %s: %w", streamName, err)
-	}
-	return &stream{js, s}, nil
+	s.opened = h
+	return h, nil
 }
 
 // streamConfig keeps everything for ever. Messages carry no Nats-Msg-Id, so the server's window for duplicates stays
 // empty: compare-and-swap on the sequence admits a message at most once, however late it arrives.
-func streamConfig() jetstream.StreamConfig {
+func streamConfig(replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:        streamName,
 		Description: "assetmatrix: the transaction log of the matrix",
 		Subjects:    []string{subject},
 		Retention:   jetstream.LimitsPolicy,
 		Storage:     jetstream.FileStorage,
+		Replicas:    replicas,
 		Discard:     jetstream.DiscardNew,
 		MaxMsgs:     -1,
 		MaxBytes:    -1,
@@ -105,14 +144,16 @@ func (s *stream) append(ctx context.Context, after uint64, data []byte) (uint64,
 	defer cancel()
 	ack, err := s.js.Publish(ctx, subject, data, jetstream.WithExpectStream(streamName), jetstream.WithExpectLastSequence(after))
 	if err != nil {
-		return 0, appendError(err)
+		return 0, appendError(err, s.patient)
 	}
 	return ack.Sequence, nil
 }
 
-func appendError(err error) error {
+// appendError says what the server's answer means. From a cluster, that it is unavailable (503) is no refusal: it has no
+// leader for the moment.
+func appendError(err error, patient bool) error {
 	var api *jetstream.APIError
-	if !errors.As(err, &api) {
+	if !errors.As(err, &api) || patient && api.Code == 503 {
 		return err
 	}
 	switch api.ErrorCode {
@@ -122,10 +163,15 @@ func appendError(err error) error {
 	return fmt.Errorf("%w: %w", errRefused, err)
 }
 
+// read asks the stream's leader, as bounds does.
 func (s *stream) read(ctx context.Context, seq uint64) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
+	h, err := s.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	m, err := s.stream.GetMsg(ctx, seq)
+	m, err := h.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, errNothing
 	}
@@ -136,37 +182,15 @@ func (s *stream) read(ctx context.Context, seq uint64) ([]byte, error) {
 }
 
 func (s *stream) bounds(ctx context.Context) (first, last uint64, err error) {
-	info, err := s.stream.Info(ctx)
+	h, err := s.open(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	info, err := h.Info(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
 	return info.State.FirstSeq, info.State.LastSeq, nil
-}
-
-func (s *stream) tail(ctx context.Context, after uint64, take func(seq uint64, data []byte) error) error {
-	consumer, err := s.js.OrderedConsumer(ctx, streamName, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:   after + 1,
-	})
-	if err != nil {
-		return err
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		return err
-	}
-	defer messages.Stop()
-	for {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return err
-		}
-		meta, err := msg.Metadata()
-		if err != nil {
-			return err
-		}
-		if err := take(meta.Sequence.Stream, msg.Data()); err != nil {
-			return err
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -19,14 +20,19 @@ import (
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
-// A natsServer is the embedded NATS server with the connection to it. It listens nowhere. The connection outlives the
-// server: when that is started again, the connection is to the new one.
+// A natsServer is the connection to the log's server, and that server itself when it is in this process. The connection
+// outlives the server: when that is started again, the connection is to the new one.
 type natsServer struct {
-	dir  string
-	line func(string) // takes what the server says; may be nil
-	lock *os.File
-	srv  atomic.Pointer[server.Server]
-	nc   *nats.Conn
+	dir      string
+	settings NATSConfig
+	line     func(string) // takes what the server says; may be nil
+	lock     *os.File
+	srv      atomic.Pointer[server.Server] // nil when it is elsewhere
+	password string                        // of this process's own connection
+	port     int                           // where edges are accepted, once that is known
+	nc       *nats.Conn
+	tails    tails
+	made     atomic.Int64 // when the connection was made, in Unix nanoseconds
 }
 
 var _ nats.InProcessConnProvider = (*natsServer)(nil)
@@ -42,33 +48,51 @@ const (
 // startTimeout is how long the server may take from having read its store to serving.
 const startTimeout = 10 * time.Second
 
-// startServer locks dir and starts the server in it.
-func startServer(dir string, ev Events) (_ *natsServer, err error) {
-	s := &natsServer{dir: dir, line: ev.Server}
+// tlsTimeout is how long the handshake of an edge may take.
+const tlsTimeout = 5 * time.Second
+
+// The users of the server in this process, when it accepts others.
+const (
+	controlUser = "control"
+	edgeUser    = "edge"
+)
+
+// startServer locks the directory, starts the server in it if cfg does not say that it is elsewhere, and connects.
+func startServer(cfg Config, ev Events) (_ *natsServer, err error) {
+	s := &natsServer{dir: cfg.Dir, settings: cfg.NATS, line: ev.Server, password: rand.Text()}
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
-	if s.lock, err = lockDir(dir); err != nil {
+	if s.lock, err = lockDir(s.dir); err != nil {
 		return nil, err
 	}
-	if err = s.start(); err != nil {
-		return nil, err
+	if cfg.NATS.URL == "" {
+		if err = s.start(); err != nil {
+			return nil, err
+		}
 	}
-	s.nc, err = nats.Connect("", connectOptions(s, ev)...)
-	if err != nil {
+	if s.nc, err = connect(cfg, s, ev); err != nil {
 		return nil, fmt.Errorf("nats connection: %w", err)
 	}
+	s.made.CompareAndSwap(0, time.Now().UnixNano())
 	return s, nil
 }
+
+// since returns when the connection was made; before that, when it was begun.
+func (s *natsServer) since() time.Time { return time.Unix(0, s.made.Load()) }
 
 // start starts a server in the directory; one that does not serve is there to be stopped.
 func (s *natsServer) start() error {
 	if err := dropIndex(s.dir); err != nil {
 		return fmt.Errorf("nats server: %w", err)
 	}
-	srv, err := server.NewServer(serverOptions(s.dir))
+	options, err := s.options()
+	if err != nil {
+		return fmt.Errorf("nats server: %w", err)
+	}
+	srv, err := server.NewServer(options)
 	if err != nil {
 		return fmt.Errorf("nats server: %w", err)
 	}
@@ -76,7 +100,13 @@ func (s *natsServer) start() error {
 	srv.SetLoggerV2(log, false, false, false)
 	srv.Start()
 	s.srv.Store(srv)
-	return ready(srv, log)
+	if err := ready(srv, log); err != nil {
+		return err
+	}
+	if at, ok := srv.Addr().(*net.TCPAddr); ok {
+		s.port = at.Port // the same one after a restart, whatever was asked for
+	}
+	return nil
 }
 
 // dropIndex removes the stream's index in dir, so that the server counts the messages themselves. A store that failed to
@@ -108,12 +138,12 @@ func (s *natsServer) stop() {
 // InProcessConn connects to the server that there is now.
 func (s *natsServer) InProcessConn() (net.Conn, error) { return s.srv.Load().InProcessConn() }
 
-func serverOptions(dir string) *server.Options {
-	return &server.Options{
+func (s *natsServer) options() (*server.Options, error) {
+	o := &server.Options{
 		ServerName:             "assetmatrix",
 		DontListen:             true,
 		JetStream:              true,
-		StoreDir:               dir,
+		StoreDir:               s.dir,
 		SyncAlways:             true,
 		JetStreamMaxMemory:     maxMemoryBytes,
 		JetStreamMaxStore:      maxStoreBytes,
@@ -121,27 +151,54 @@ func serverOptions(dir string) *server.Options {
 		NoLog:                  true,
 		DisableJetStreamBanner: true,
 	}
+	if s.settings.Listen == "" {
+		return o, nil
+	}
+	return o, s.accept(o)
 }
 
-func connectOptions(srv nats.InProcessConnProvider, ev Events) []nats.Option {
-	connection := func(err error) {
-		if ev.Connection != nil {
-			ev.Connection(err)
+// accept makes o a server that edges can connect to.
+func (s *natsServer) accept(o *server.Options) (err error) {
+	host, port, err := net.SplitHostPort(s.settings.Listen)
+	if err != nil {
+		return err
+	}
+	if o.Port = s.port; o.Port == 0 {
+		if o.Port, err = net.LookupPort("tcp", port); err != nil {
+			return err
 		}
 	}
-	return []nats.Option{
-		nats.InProcessServer(srv),
-		nats.Name("catalog"),
-		nats.MaxReconnects(-1),
-		nats.ReconnectWait(50 * time.Millisecond),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil { // nil: closed by ourselves
-				connection(err)
-			}
-		}),
-		nats.ReconnectHandler(func(*nats.Conn) { connection(nil) }),
-		// What a subscription has to say is said by what waits for its messages; the default prints to stderr.
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
+	if o.Port == 0 {
+		o.Port = server.RANDOM_PORT
+	}
+	o.Host, o.DontListen = host, false
+	o.Users = []*server.User{
+		{Username: controlUser, Password: s.password},
+		{Username: edgeUser, Password: s.settings.Password, Permissions: edgePermissions()},
+	}
+	if s.settings.Password == "" {
+		o.NoAuthUser = edgeUser
+	}
+	if o.TLSConfig, err = s.settings.tlsServer(); err != nil || o.TLSConfig == nil {
+		return err
+	}
+	o.TLS, o.TLSVerify, o.TLSTimeout = true, o.TLSConfig.ClientCAs != nil, tlsTimeout.Seconds()
+	return nil
+}
+
+// edgePermissions let an edge read the log and tell how far it is, and nothing else.
+func edgePermissions() *server.Permissions {
+	return &server.Permissions{
+		Publish: &server.SubjectPermission{Allow: []string{
+			"$JS.API.STREAM.INFO." + streamName,
+			"$JS.API.STREAM.MSG.GET." + streamName,
+			"$JS.API.CONSUMER.CREATE." + streamName + ".>",
+			"$JS.API.CONSUMER.INFO." + streamName + ".>",
+			"$JS.API.CONSUMER.MSG.NEXT." + streamName + ".>",
+			"$JS.API.CONSUMER.DELETE." + streamName + ".>",
+			edgeSubject,
+		}},
+		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>", writerSubject, askSubject}},
 	}
 }
 
@@ -167,7 +224,7 @@ func requireSync(c *server.JetStreamConfig) error {
 
 // healthy fails when the server or the connection to it is gone.
 func (s *natsServer) healthy() error {
-	if !s.srv.Load().Running() {
+	if srv := s.srv.Load(); srv != nil && !srv.Running() {
 		return fmt.Errorf("%w: the nats server has stopped", asset.ErrUnavailable)
 	}
 	if status := s.nc.Status(); status != nats.CONNECTED {
@@ -176,9 +233,13 @@ func (s *natsServer) healthy() error {
 	return nil
 }
 
-// writeError returns why the server takes no more messages, in its own words; "" when it does.
+// writeError returns why the server takes no more messages, in its own words; "" when it does, or is in another process.
 func (s *natsServer) writeError() string {
-	health := s.srv.Load().Healthz(&server.HealthzOptions{Account: server.DEFAULT_GLOBAL_ACCOUNT, Stream: streamName, Details: true})
+	srv := s.srv.Load()
+	if srv == nil {
+		return "" // it keeps that to itself
+	}
+	health := srv.Healthz(&server.HealthzOptions{Account: server.DEFAULT_GLOBAL_ACCOUNT, Stream: streamName, Details: true})
 	for _, e := range health.Errors {
 		if e.Type != server.HealthzErrorConn { // which the connection finds out about
 			return e.Error
