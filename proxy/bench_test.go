@@ -36,7 +36,7 @@ func stillServer(tb testing.TB) *Server {
 		tb.Fatal(err)
 	}
 	world := &still{found: found, object: w.files["pic.jpg"].object(found.Key)}
-	s, err := New(DefaultConfig(), world, world, Events{}, nil)
+	s, err := New(DefaultConfig(), world, nil, world, Events{}, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

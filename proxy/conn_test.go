@@ -389,7 +389,7 @@ func TestAcceptOutlivesMissingDescriptors(t *testing.T) {
 	ln := &stubborn{Listener: inner}
 	ln.left.Store(3)
 	w := newWorld()
-	s, err := New(DefaultConfig(), w, w, Events{}, nil)
+	s, err := New(DefaultConfig(), w, w, w, Events{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/resolve"
 )
 
 // What only the front door can refuse.
@@ -19,6 +20,7 @@ var refusals = []asset.Class{
 	{Kind: errUnknown, Status: 501, Name: "method-unknown", Title: "This method is not known"},
 	{Kind: errPathLong, Status: 414, Name: "path-too-long", Title: "The path is too long"},
 	{Kind: errRange, Status: 416, Name: "range-not-satisfiable", Title: "The range lies outside"},
+	{Kind: resolve.ErrBehind, Status: 503, Name: "behind", Title: "The revision that was demanded has not arrived here"},
 	{Kind: errNotCached, Status: 504, Name: "not-cached", Title: "Not in a cache, and only-if-cached was asked for"},
 }
 

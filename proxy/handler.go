@@ -203,15 +203,17 @@ func (s *Server) unparsed(x *exchange, err error) error {
 // preflight answers OPTIONS, CORS or not, whether or not there is anything at the path.
 func (s *Server) preflight(x *exchange) {
 	if _, err := s.parse(x); err == nil {
+		x.target.MinRevision = 0 // the request that follows waits
 		_, _ = s.resolve(x)
 	}
 	b := append(x.block, firstValue...)
 	b = append(b, "\r\nAllow: "+allowedMethods+
 		"\r\nAccess-Control-Allow-Methods: "+allowedMethods+
-		"\r\nAccess-Control-Allow-Headers: Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, Cache-Control"+
+		"\r\nAccess-Control-Allow-Headers: Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, Cache-Control, "+minRevision+
 		"\r\nAccess-Control-Max-Age: 86400"...)
 	b = appendCORS(b, x.origins(), x.request.origin)
 	b = appendVary(b, false, x.origins())
+	b = x.appendRevision(b)
 	x.send(fasthttp.StatusNoContent, b)
 }
 
@@ -221,9 +223,11 @@ func (s *Server) parse(x *exchange) (bool, error) {
 	if path == "/" || path == "" {
 		return false, errRoot
 	}
-	target, err := resolve.Parse(path, query)
-	x.target = target
-	return false, err
+	var err error
+	if x.target, err = resolve.Parse(path, query); err != nil {
+		return false, err
+	}
+	return false, x.demand()
 }
 
 // errRoot tells somebody who looks at the door where to go on.
@@ -232,10 +236,14 @@ var errRoot error = &asset.Fault{
 	Allowed: "/{product}/{options}/{name}",
 }
 
-// resolve finds what the target means.
+// resolve finds what the target means, at the revision that it demands or a later one.
 func (s *Server) resolve(x *exchange) (bool, error) {
-	found, err := s.resolver.Resolve(x.target, string(x.request.accept))
-	x.found = found
+	var err error
+	accept := string(x.request.accept)
+	x.found, err = s.resolver.Resolve(x.target, accept)
+	if x.found.Revision < x.target.MinRevision && s.await(x) {
+		x.found, err = s.resolver.Resolve(x.target, accept)
+	}
 	x.trace.Spent[asset.Resolving] = max(1, time.Since(x.began))
 	return false, err
 }
@@ -372,7 +380,7 @@ func (s *Server) appendCommon(b []byte, x *exchange) []byte {
 	b = appendVary(b, f.Negotiated, f.Product.Origins)
 	b = appendDate(b, "Last-Modified", f.LastModified())
 	b = appendNumber(b, "Asset-Version", uint64(f.Entry.Number))
-	b = appendNumber(b, "Asset-Revision", f.Revision)
+	b = x.appendRevision(b)
 	b = appendCORS(b, f.Product.Origins, x.request.origin)
 	return appendTags(b, f.Product.Name, &f.Entry)
 }
@@ -412,10 +420,13 @@ func (s *Server) fail(x *exchange, err error) {
 	b = appendLine(b, "Cache-Control", cacheControl(c.Kind))
 	b = appendCORS(b, x.origins(), x.request.origin)
 	b = appendVary(b, false, x.origins())
+	b = x.appendRevision(b)
 	if seconds := c.RetryAfter(); seconds > 0 {
 		b = appendNumber(b, "Retry-After", uint64(seconds))
 	}
 	switch c.Kind {
+	case resolve.ErrBehind:
+		b = append(b, "\r\nRetry-After: 1"...) // they come back at different times, having waited from different times on
 	case asset.ErrMethod:
 		b = appendLine(b, "Allow", allowedMethods)
 	case errRange:
@@ -423,6 +434,14 @@ func (s *Server) fail(x *exchange, err error) {
 	}
 	x.send(c.Status, b)
 	x.giveText(text)
+}
+
+// appendRevision says which revision of the matrix was read, when it was.
+func (x *exchange) appendRevision(b []byte) []byte {
+	if x.trace.Spent[asset.Resolving] == 0 {
+		return b
+	}
+	return appendNumber(b, "Asset-Revision", x.found.Revision)
 }
 
 // giveText hands over a body that is no object's. fasthttp leaves it out of the answer to HEAD.

@@ -17,7 +17,8 @@ type Events struct {
 	Panicked func(value any, stack []byte)
 	// Broken: the bytes of an object could not be read while it was being sent, so its connection was cut.
 	Broken func(k asset.Key, err error)
-	// Shed: a client was refused before any work for it. reason is "connections".
+	// Shed: a client was refused before any work for it. reason is "connections", or "revision" when too many waited for
+	// a revision.
 	Shed func(reason string)
 }
 

@@ -4,7 +4,7 @@
 // request on the connection overwrites, so the path is copied once at the door and all else is read and forgotten; and
 // of the whole request only the path, the query and the class of formats in Accept reach a resolution.
 //
-//	server, err := proxy.New(proxy.DefaultConfig(), resolver, memoryTier, proxy.Events{}, logger)
+//	server, err := proxy.New(proxy.DefaultConfig(), resolver, matrix, memoryTier, proxy.Events{}, logger)
 //	if err != nil { … }
 //	go server.Serve(listener)
 //	…
@@ -21,6 +21,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -47,6 +48,8 @@ type Config struct {
 	// WriteTimeout is how long a client may take nothing of its answer. It rolls: an answer may take any time while its
 	// reader keeps reading.
 	WriteTimeout time.Duration `yaml:"write_timeout"`
+	// RevisionWait is how long a request waits at most for the revision that it demands; 0 waits for none.
+	RevisionWait time.Duration `yaml:"revision_wait"`
 	// MaxAge, StaleWhileRevalidate and StaleIfError are the lifetimes of unpinned URLs of products that set none, in
 	// whole seconds. MaxAge is short because nobody can purge a browser, and asking again costs a 304 from memory.
 	MaxAge               time.Duration `yaml:"max_age"`
@@ -64,6 +67,7 @@ func DefaultConfig() Config {
 		ReadTimeout:          10 * time.Second,
 		IdleTimeout:          75 * time.Second,
 		WriteTimeout:         30 * time.Second,
+		RevisionWait:         2 * time.Second,
 		MaxAge:               5 * time.Minute,
 		StaleWhileRevalidate: time.Hour,
 		StaleIfError:         24 * time.Hour,
@@ -98,6 +102,7 @@ func (c Config) validateTimes() error {
 		{"read_timeout", c.ReadTimeout, time.Millisecond},
 		{"idle_timeout", c.IdleTimeout, time.Millisecond},
 		{"write_timeout", c.WriteTimeout, time.Millisecond},
+		{"revision_wait", c.RevisionWait, 0},
 		{"max_age", c.MaxAge, 0},
 		{"stale_while_revalidate", c.StaleWhileRevalidate, 0},
 		{"stale_if_error", c.StaleIfError, 0},
@@ -123,10 +128,17 @@ type Resolver interface {
 	Resolve(t resolve.Target, accept string) (resolve.Resolution, error)
 }
 
+// A Replica is the snapshot of the matrix that the resolver reads, as it follows. The catalog is one.
+type Replica interface {
+	// Await returns when the snapshot has the revision, and fails when ctx ends before or when it never will.
+	Await(ctx context.Context, revision uint64) error
+}
+
 // A Server is the front door. It is safe for concurrent use.
 type Server struct {
 	config   Config
 	resolver Resolver
+	replica  Replica
 	loader   asset.Loader
 	events   Events
 	access   *slog.Logger
@@ -139,6 +151,8 @@ type Server struct {
 	life context.Context
 	end  context.CancelFunc
 
+	waiting atomic.Int32 // requests that wait for a revision
+
 	exchanges sync.Pool // of *exchange
 
 	mu       sync.Mutex // guards listener and stopped
@@ -146,18 +160,18 @@ type Server struct {
 	stopped  bool
 }
 
-// New returns a server over the resolver and the loader. access gets one line per request; nil writes none.
-func New(cfg Config, resolver Resolver, loader asset.Loader, ev Events, access *slog.Logger) (*Server, error) {
+// New returns a server over the resolver, the replica that it reads, and the loader. access gets one line per request; nil writes none.
+func New(cfg Config, resolver Resolver, replica Replica, loader asset.Loader, ev Events, access *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	s := &Server{config: cfg, resolver: resolver, loader: loader, events: ev, access: access, fallback: cfg.lifetimes()}
+	s := &Server{config: cfg, resolver: resolver, replica: replica, loader: loader, events: ev, access: access, fallback: cfg.lifetimes()}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.exchanges.New = func() any { return &exchange{trace: asset.Trace{Context: s.life}} }
 	s.steps = []step{
 		s.guard,     // method, framing, limits
 		s.parse,     // path and query → target
-		s.resolve,   // target → key
+		s.resolve,   // target → key, once the revision that it demands is here
 		s.describe,  // the answer of info
 		s.condition, // 304 and 412 from metadata alone
 		s.load,      // key → object

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +28,47 @@ type world struct {
 	load     func(ctx context.Context, k asset.Key) (*asset.Object, error) // instead of the files when set
 	loads    int
 	resolved func(resolve.Target)
+	revision uint64        // guarded by mu
+	arrived  chan struct{} // guarded by mu; closed with every revision
+	waiting  atomic.Int32  // in Await
+	gone     chan error    // how Await ended, when there is room
+}
+
+// arrive shows the revision.
+func (w *world) arrive(revision uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.revision = revision
+	close(w.arrived)
+	w.arrived = make(chan struct{})
+}
+
+func (w *world) at() (uint64, <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.revision, w.arrived
+}
+
+func (w *world) Await(ctx context.Context, revision uint64) (err error) {
+	w.waiting.Add(1)
+	defer func() {
+		w.waiting.Add(-1)
+		select {
+		case w.gone <- err:
+		default:
+		}
+	}()
+	for {
+		have, arrived := w.at()
+		if have >= revision {
+			return nil
+		}
+		select {
+		case <-arrived:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 type file struct {
@@ -43,7 +85,8 @@ const createdHTTP = "Wed, 04 Mar 2026 05:06:07 GMT"
 
 func newWorld() *world {
 	return &world{
-		product: asset.Product{Name: "shop"},
+		product:  asset.Product{Name: "shop"},
+		revision: 42, arrived: make(chan struct{}), gone: make(chan error, 1),
 		files: map[string]file{
 			"ten.txt":     {mediaType: "text/plain", text: []byte("0123456789")},
 			"empty.txt":   {mediaType: "text/plain"},
@@ -64,15 +107,19 @@ func (w *world) Resolve(t resolve.Target, _ string) (resolve.Resolution, error) 
 	if w.resolved != nil {
 		w.resolved(t)
 	}
+	revision, _ := w.at()
+	if revision < t.MinRevision {
+		return resolve.Resolution{Revision: revision}, &asset.Fault{Kind: resolve.ErrBehind, Part: "min_revision", Detail: "Not here yet."}
+	}
 	if t.Product != w.product.Name {
-		return resolve.Resolution{}, &asset.Fault{Kind: asset.ErrNotFound, Detail: "No such product.", Part: "product"}
+		return resolve.Resolution{Revision: revision}, &asset.Fault{Kind: asset.ErrNotFound, Detail: "No such product.", Part: "product"}
 	}
 	f, ok := w.files[t.Name]
 	if t.Name == "panic" {
 		panic("resolver broke")
 	}
 	if !ok {
-		return resolve.Resolution{Product: &w.product}, fmt.Errorf("lookup: %w", asset.ErrNotFound)
+		return resolve.Resolution{Revision: revision, Product: &w.product}, fmt.Errorf("lookup: %w", asset.ErrNotFound)
 	}
 	k := asset.Key{Original: digestOf(t.Name)}
 	if f.rendition {
@@ -81,7 +128,7 @@ func (w *world) Resolve(t resolve.Target, _ string) (resolve.Resolution, error) 
 	version := asset.Version{Number: 3, Digest: k.Original, Size: int64(len(f.text)), MediaType: f.mediaType, Created: created}
 	link := &asset.Link{Product: "shop", Name: t.Name, Pin: 3}
 	return resolve.Resolution{
-		Key: k, Product: &w.product, Name: t.Name, Negotiated: f.rendition, Pinned: f.pinned, Revision: 42,
+		Key: k, Product: &w.product, Name: t.Name, Negotiated: f.rendition, Pinned: f.pinned, Revision: revision,
 		Entry: asset.NewEntry(link, &asset.Asset{ID: "id-1", Tags: []string{"summer_sale"}, Current: 3, Versions: []asset.Version{{}, {}, version}}, 0),
 	}, nil
 }
@@ -138,7 +185,7 @@ func open(t testing.TB, w *world, ev Events, change ...func(*Config)) (*Server, 
 	for _, f := range change {
 		f(&cfg)
 	}
-	s, err := New(cfg, w, w, ev, nil)
+	s, err := New(cfg, w, w, w, ev, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 type request struct {
 	accept, cacheControl, origin                             []byte
 	ifMatch, ifNoneMatch, ifModifiedSince, ifUnmodifiedSince []byte
-	ifRange, ranges                                          []byte
+	ifRange, ranges, minRevision                             []byte
 	close                                                    bool // the client asked for Connection: close
 	body                                                     bool // the client announced a body
 }
@@ -82,6 +82,8 @@ func (r *request) keep(name, value []byte) error {
 		join(&r.ifModifiedSince, name, "If-Modified-Since", value)
 	case len("If-Unmodified-Since"):
 		join(&r.ifUnmodifiedSince, name, "If-Unmodified-Since", value)
+	case len(minRevision):
+		join(&r.minRevision, name, minRevision, value)
 	}
 	return nil
 }

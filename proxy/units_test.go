@@ -117,7 +117,7 @@ func TestMemoKeepsTypesApart(t *testing.T) {
 func TestAccessLog(t *testing.T) {
 	var out bytes.Buffer
 	w := newWorld()
-	s, err := New(DefaultConfig(), w, w, Events{}, slog.New(slog.NewJSONHandler(&out, nil)))
+	s, err := New(DefaultConfig(), w, w, w, Events{}, slog.New(slog.NewJSONHandler(&out, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestConfig(t *testing.T) {
 		t.Helper()
 		cfg := DefaultConfig()
 		change(&cfg)
-		_, err := New(cfg, nil, nil, Events{}, nil)
+		_, err := New(cfg, nil, nil, nil, Events{}, nil)
 		if !errors.Is(err, asset.ErrInvalid) || !strings.Contains(err.Error(), key+": ") || !strings.Contains(err.Error(), "allowed: ") {
 			t.Errorf("%s: %v", key, err)
 		}
@@ -165,7 +165,7 @@ func TestConfig(t *testing.T) {
 
 func TestShutdownBeforeServe(t *testing.T) {
 	w := newWorld()
-	s, err := New(DefaultConfig(), w, w, Events{}, nil)
+	s, err := New(DefaultConfig(), w, w, w, Events{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

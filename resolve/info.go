@@ -29,8 +29,9 @@ type Description struct {
 	Presets []string `json:"presets"`
 }
 
-// Describe returns the description of what was resolved.
-func Describe(res Resolution) Description {
+// Describe returns the description of what was resolved. It fails with [asset.ErrUnavailable] when the snapshot is
+// damaged and cannot say all of it.
+func Describe(res Resolution) (Description, error) {
 	d := Description{
 		ID: string(res.Entry.Record.AppendID(nil, res.Entry.At)), Version: res.Entry.Number, Digest: res.Entry.Digest, Size: res.Entry.Size,
 		MediaType: res.Entry.MediaType, Presets: make([]string, 0, len(res.Product.Presets)),
@@ -40,18 +41,24 @@ func Describe(res Resolution) Description {
 	if p := res.Entry.Picture; res.Entry.IsPicture() {
 		d.Width, d.Height, d.Pages, d.Orientation = p.Width, p.Height, p.Pages, p.Orientation
 	}
-	if a := res.Entry.Record.Asset(res.Entry.At); a != nil {
-		d.Focal = a.Focal
-		if v := a.Version(d.Version); v != nil && v.Picture != nil {
-			d.ThumbHash, d.Dominant = v.Picture.ThumbHash, v.Picture.Dominant
-		}
+	a := res.Entry.Record.Asset(res.Entry.At)
+	if a == nil {
+		return Description{}, fmt.Errorf("describe: %w: the record cannot be read", asset.ErrUnavailable)
 	}
-	return d
+	d.Focal = a.Focal
+	if v := a.Version(d.Version); v != nil && v.Picture != nil {
+		d.ThumbHash, d.Dominant = v.Picture.ThumbHash, v.Picture.Dominant
+	}
+	return d, nil
 }
 
-// Info returns the body of the answer in [ModeInfo]: the description as JSON.
+// Info returns the body of the answer in [ModeInfo]: the description as JSON. It fails as [Describe] does.
 func Info(res Resolution) ([]byte, error) {
-	text, err := json.Marshal(Describe(res))
+	d, err := Describe(res)
+	if err != nil {
+		return nil, fmt.Errorf("resolve info: %w", err)
+	}
+	text, err := json.Marshal(d)
 	if err != nil {
 		return nil, fmt.Errorf("resolve info: %w", err)
 	}

@@ -101,13 +101,14 @@ type Resolution struct {
 // What a client may read of an error is a [asset.Fault]: [asset.ErrNotFound] for a product, name or version that is not
 // there, [asset.ErrGone] for an archived asset, [asset.ErrInvalid] for options that do not go with the product or the
 // picture, [asset.ErrMediaType] for options on what is no picture, [asset.ErrNotImplemented] for options that are not
-// rendered yet, [asset.ErrUnavailable] while the snapshot is behind the revision that was demanded. The resolution
-// beside an error holds what was found until then.
+// rendered yet, [ErrBehind] while the snapshot is behind the revision that was demanded. An [asset.ErrUnavailable] that is
+// no fault says that the snapshot is damaged, and may have what was not found. The resolution beside an error holds what
+// was found until then, its Revision in any case.
 func (r *Resolver) Resolve(t Target, accept string) (Resolution, error) {
 	view := r.view()
 	res := Resolution{Revision: view.Revision(), epoch: r.cfg.Epoch}
 	if err := res.find(view, &t); err != nil {
-		return res, err
+		return res, believe(view, err)
 	}
 	res.preset = t.Preset != ""
 	res.Pinned = t.Version != 0 && !res.preset && t.Mode != ModeInfo
@@ -135,19 +136,33 @@ func (res *Resolution) find(view View, t *Target) error {
 	}
 	res.Name = t.Name
 	if res.Entry, ok = view.Find(t.Product, t.Name, t.Version); !ok {
-		if err := view.Err(); err != nil {
-			return err
-		}
 		return notFound("name", "product %q has no %q", t.Product, t.Name)
 	}
 	switch res.Entry.Status {
 	case asset.Active:
 		return res.found(t.Version)
 	case asset.Archived:
-		return &asset.Fault{Kind: asset.ErrGone, Part: "name", Detail: fmt.Sprintf("%q was archived on %s", t.Name, res.Entry.Archived.UTC().Format(time.DateOnly))}
+		return gone(t.Name, res.Entry.Archived)
 	default:
 		return notFound("name", "%q of product %q is not published yet", t.Name, t.Product)
 	}
+}
+
+// believe returns err, unless it says that something is not there and the snapshot is not whole: then it may be.
+func believe(view View, err error) error {
+	if broken := view.Err(); broken != nil && errors.Is(err, asset.ErrNotFound) {
+		return fmt.Errorf("resolve: %w", broken)
+	}
+	return err
+}
+
+// gone says since when, if it was written down.
+func gone(name string, archived time.Time) error {
+	when := ""
+	if !archived.IsZero() {
+		when = " on " + archived.UTC().Format(time.DateOnly)
+	}
+	return &asset.Fault{Kind: asset.ErrGone, Part: "name", Detail: fmt.Sprintf("%q was archived%s", name, when)}
 }
 
 // found fails when the link does not show the version with that number.
@@ -212,9 +227,13 @@ func latest(first time.Time, others ...time.Time) time.Time {
 	return first
 }
 
+// ErrBehind is the kind of fault of a target that demands a revision which the snapshot does not have yet. It is an
+// [asset.ErrUnavailable] that passes within moments.
+var ErrBehind = fmt.Errorf("%w: behind", asset.ErrUnavailable)
+
 func behind(have, want uint64) error {
 	return &asset.Fault{
-		Kind: asset.ErrUnavailable, Part: "min_revision", Detail: fmt.Sprintf("revision %d has not arrived here yet", want),
+		Kind: ErrBehind, Part: "min_revision", Detail: fmt.Sprintf("revision %d has not arrived here yet", want),
 		Allowed: fmt.Sprintf("up to %d now", have),
 	}
 }

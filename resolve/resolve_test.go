@@ -3,6 +3,7 @@ package resolve
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -165,8 +166,11 @@ func TestResolveFaults(t *testing.T) {
 	f("/shop/original,v=4/photo.jpg", asset.ErrNotFound, "version", "no version 4", "1–3")
 	f("/shop/original,v=2/logo.png", asset.ErrNotFound, "version", "allowed: 1")
 	f("/shop/original,v=3/pinned.jpg", asset.ErrNotFound, "version", "allowed: 2")
+	x.s.assets["id-gone.jpg"].ArchivedAt = time.Time{} // nobody wrote it down
+	f("/shop/original/gone.jpg", asset.ErrGone, "name", `"gone.jpg" was archived`)
 	x.s.add("void.jpg")
 	f("/shop/original/void.jpg", asset.ErrNotFound, "version", "allowed: none")
+	f("/shop/original/photo.jpg?min_revision=43", ErrBehind, "min_revision", "43", "42")
 	f("/shop/original/photo.jpg?min_revision=43", asset.ErrUnavailable, "min_revision", "43", "42")
 	if _, err := x.resolve("/shop/original/photo.jpg?min_revision=42", ""); err != nil {
 		t.Error(err)
@@ -176,6 +180,37 @@ func TestResolveFaults(t *testing.T) {
 	f("/shop/broken/photo.jpg", asset.ErrInvalid, "width", "preset broken", "1–8192")
 	f("/shop/wide,dpr=4/photo.jpg", asset.ErrInvalid, "dpr", "width 4000 times dpr 4")
 }
+
+// TestDamagedSnapshot: what is not found in a snapshot that is not whole may be there.
+func TestDamagedSnapshot(t *testing.T) {
+	x := newReader(t)
+	x.s.broken = fmt.Errorf("%w: block 7: %w", asset.ErrUnavailable, asset.ErrCorrupt)
+	for _, target := range []string{"/shop/original/nope.jpg", "/nope/original/photo.jpg", "/shop/original,v=4/photo.jpg", "/shop/w=3/nope.jpg"} {
+		res, err := x.resolve(target, chrome)
+		if !errors.Is(err, asset.ErrUnavailable) || !errors.Is(err, asset.ErrCorrupt) || errors.Is(err, asset.ErrNotFound) || asset.Classify(err, nil).Status != 503 {
+			t.Errorf("%s: %v", target, err)
+		}
+		if f, ok := errors.AsType[*asset.Fault](err); ok || res.Revision != 42 {
+			t.Errorf("%s: revision %d, %v is for clients", target, res.Revision, f)
+		}
+	}
+	x.must("/shop/w=3/photo.jpg", chrome) // what is found is believed
+	if _, err := x.resolve("/shop/original/gone.jpg", ""); !errors.Is(err, asset.ErrGone) {
+		t.Error(err)
+	}
+	res := x.must("/shop/info/photo.jpg", "")
+	res.Entry.Record = unreadable{}
+	if _, err := Info(res); !errors.Is(err, asset.ErrUnavailable) {
+		t.Errorf("a description of what cannot be read: %v", err)
+	}
+}
+
+// An unreadable record stands in a block that is damaged.
+type unreadable struct{}
+
+func (unreadable) AppendID(b []byte, _ uint64) []byte             { return b }
+func (unreadable) AppendTags(b []byte, _ uint64, _ string) []byte { return b }
+func (unreadable) Asset(uint64) *asset.Asset                      { return nil }
 
 func TestResolvePictureFaults(t *testing.T) {
 	x := newReader(t)

@@ -13,6 +13,7 @@ type snapshot struct {
 	products map[string]*asset.Product
 	links    map[[2]string]*asset.Link
 	assets   map[string]*asset.Asset
+	broken   error
 }
 
 var _ View = (*snapshot)(nil)
@@ -36,7 +37,7 @@ func (s *snapshot) Find(product, name string, number int) (asset.Entry, bool) {
 	return asset.NewEntry(l, a, number), true
 }
 
-func (s *snapshot) Err() error { return nil }
+func (s *snapshot) Err() error { return s.broken }
 
 var created = time.Date(2026, 3, 4, 5, 6, 7, 890, time.UTC)
 
