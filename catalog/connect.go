@@ -38,6 +38,7 @@ const (
 // connection, whether or not there is a server yet: it looks for one for ever, and nobody waits for it here.
 func connect(cfg Config, s *natsServer, ev Events) (*nats.Conn, error) {
 	said := &connectionEvents{tell: ev.Connection, server: s}
+	s.said = said
 	if cfg.NATS.URL == "" {
 		return nats.Connect("", append(said.options(), nats.InProcessServer(s), nats.UserInfo(controlUser, s.password))...)
 	}
@@ -101,9 +102,17 @@ func (e *connectionEvents) options() []nats.Option {
 		nats.MaxPingsOutstanding(maxPingsOut),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { e.broke(err) }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { e.broke(err) }),
+		nats.ConnectHandler(func(*nats.Conn) { e.made() }),
 		nats.ReconnectHandler(func(*nats.Conn) { e.made() }),
 		// What a subscription has to say is said by what waits for its messages; the default prints to stderr.
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
+	}
+}
+
+// watch is called now and then: of a server that is there and refuses us, the client says nothing by itself.
+func (e *connectionEvents) watch(nc *nats.Conn) {
+	if nc.Status() == nats.RECONNECTING {
+		e.broke(nc.LastError())
 	}
 }
 

@@ -94,7 +94,7 @@ type beat struct {
 
 // An ask makes every replica beat as soon as it shows the revision, so that nobody has to tell of every one.
 type ask struct {
-	Revision uint64 `json:"revision"`
+	Revision *uint64 `json:"revision"` // 0 is answered in any case
 }
 
 // A heard is a replica that was heard of.
@@ -202,6 +202,9 @@ func (f *fleet) beats(ctx context.Context) {
 		f.ask(0)
 	}
 	for {
+		if said := f.server.said; said != nil {
+			said.watch(f.server.nc)
+		}
 		b := f.beat()
 		if !f.edge() {
 			b.Head = f.askHead(ctx)
@@ -244,7 +247,7 @@ func (f *fleet) tell(b beat) {
 	f.publish(subject, b)
 }
 
-func (f *fleet) ask(revision uint64) { f.publish(askSubject, ask{revision}) }
+func (f *fleet) ask(revision uint64) { f.publish(askSubject, ask{&revision}) }
 
 // publish drops what cannot be sent now: another beat follows in a second.
 func (f *fleet) publish(subject string, what any) {
@@ -341,16 +344,16 @@ func (f *fleet) hear(ctx context.Context, m *nats.Msg) {
 
 func (f *fleet) hearAsk(data []byte) {
 	var a ask
-	if json.Unmarshal(data, &a) != nil {
+	if json.Unmarshal(data, &a) != nil || a.Revision == nil {
 		return
 	}
-	b := f.beat()
+	b, revision := f.beat(), *a.Revision
 	f.mu.Lock()
-	waits := a.Revision > b.Revision
+	waits := revision > b.Revision
 	if waits && len(f.asked) < maxAsked {
-		f.asked = append(f.asked, a.Revision)
+		f.asked = append(f.asked, revision)
 	}
-	answer := !waits && (a.Revision == 0 || f.told < b.Revision)
+	answer := !waits && (revision == 0 || f.told < b.Revision)
 	f.mu.Unlock()
 	if answer {
 		f.tell(b)

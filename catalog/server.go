@@ -31,6 +31,7 @@ type natsServer struct {
 	password string                        // of this process's own connection
 	port     int                           // where edges are accepted, once that is known
 	nc       *nats.Conn
+	said     *connectionEvents // of nc; nil when nobody is told
 	tails    tails
 	made     atomic.Int64 // when the connection was made, in Unix nanoseconds
 }

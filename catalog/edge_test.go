@@ -1,0 +1,163 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+// accepting returns a control plane that accepts edges on loopback, and where.
+func accepting(t testing.TB, dir string, change func(*Config)) (*Catalog, string) {
+	t.Helper()
+	cfg := config(dir)
+	cfg.Role, cfg.NATS.Listen = roleControl, "127.0.0.1:0"
+	if change != nil {
+		change(&cfg)
+	}
+	c, err := Open(t.Context(), cfg, Events{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c, fmt.Sprintf("nats://127.0.0.1:%d", c.server.port)
+}
+
+func edgeConfig(dir, url string) Config {
+	cfg := config(dir)
+	cfg.Role, cfg.NATS.URL = roleEdge, url
+	return cfg
+}
+
+// edge returns an edge of the log at url.
+func edge(t testing.TB, dir, url string) *Catalog {
+	t.Helper()
+	c, err := Open(t.Context(), edgeConfig(dir, url), Events{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// reaches fails unless the view comes to show the revision.
+func reaches(t testing.TB, c *Catalog, revision uint64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := c.Await(ctx, revision); err != nil {
+		t.Fatalf("revision %d: %v; the view is at %d", revision, err, c.View().Revision())
+	}
+}
+
+// An edge shows what is written at the control plane, and writes nothing itself.
+func TestEdge(t *testing.T) {
+	c, url := accepting(t, t.TempDir(), nil)
+	update(t, c, putProduct("shop"))
+	e := edge(t, t.TempDir(), url)
+	reaches(t, e, 1)
+	reaches(t, e, update(t, c, putProduct("blog")))
+	if _, ok := e.View().Product("blog"); !ok || e.View().hash != c.View().hash {
+		t.Error("not the same matrix")
+	}
+	var f *asset.Fault
+	if err := try(e, putProduct("news")); !errors.Is(err, asset.ErrForbidden) || !errors.As(err, &f) {
+		t.Error(err)
+	}
+	if err := e.Healthy(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever connects as an edge can read the log, and do nothing to it.
+func TestEdgesOnlyRead(t *testing.T) {
+	c, url := accepting(t, t.TempDir(), nil)
+	update(t, c, putProduct("shop"))
+	denied := make(chan error, 100)
+	nc, err := nats.Connect(url, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { denied <- err }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	refused := func(what string) {
+		t.Helper()
+		select {
+		case err := <-denied:
+			if !errors.Is(err, nats.ErrPermissionViolation) {
+				t.Error(what, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error(what, "is not refused")
+		}
+	}
+	for _, subject := range []string{
+		subject, writerSubject, askSubject, "anything", "_INBOX.someone", "$SYS.REQ.SERVER.PING",
+		"$JS.API.STREAM.DELETE.META", "$JS.API.STREAM.PURGE.META", "$JS.API.STREAM.UPDATE.META", "$JS.API.STREAM.CREATE.OTHER",
+		"$JS.API.STREAM.MSG.DELETE.META", "$JS.API.STREAM.SNAPSHOT.META", "$JS.API.STREAM.RESTORE.META",
+		"$JS.API.CONSUMER.DURABLE.CREATE.META.x", "$JS.API.CONSUMER.CREATE.OTHER.x", "$JS.API.SERVER.REMOVE", "$JS.API.META.LEADER.STEPDOWN",
+		"$JS.API.STREAM.LEADER.STEPDOWN.META",
+	} {
+		if err := nc.Publish(subject, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+		refused("publishing to " + subject)
+	}
+	for _, subject := range []string{">", subject, edgeSubject, "$JS.API.>", "$SYS.>"} {
+		if _, err := nc.SubscribeSync(subject); err != nil {
+			t.Fatal(err)
+		}
+		refused("subscribing to " + subject)
+	}
+	if n := len(history(t, c)); n != 1 {
+		t.Error("the log has", n)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := js.Stream(t.Context(), streamName); err != nil || s.CachedInfo().State.Msgs != 1 {
+		t.Error(err)
+	}
+}
+
+// A push consumer sends where its maker says, in the name of the server: not even so can an edge reach the log.
+func TestEdgeCannotMakeTheServerWrite(t *testing.T) {
+	c, url := accepting(t, t.TempDir(), nil)
+	update(t, c, putProduct("shop"))
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	control, err := nc.SubscribeSync("_INBOX.control")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, to := range []string{"$JS.API.STREAM.DELETE.META", "$JS.API.STREAM.PURGE.META", writerSubject, askSubject, control.Subject, subject} {
+		_, err := js.CreatePushConsumer(t.Context(), streamName, jetstream.ConsumerConfig{
+			Name: fmt.Sprint("push", i), DeliverSubject: to, IdleHeartbeat: 100 * time.Millisecond, AckPolicy: jetstream.AckNonePolicy,
+		})
+		if (err != nil) != (to == subject) {
+			t.Fatal(to, err)
+		}
+	}
+	for range 5 { // the message, and empty ones, as a request to delete would be
+		if _, err := control.NextMsg(10 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(t, c, putProduct("blog"))
+	if n := len(history(t, c)); n != 2 {
+		t.Error("the log has", n)
+	}
+}
