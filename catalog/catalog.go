@@ -47,6 +47,8 @@ type Config struct {
 	Version string `yaml:"-"`
 	// Source is where a replica that has nothing gets a snapshot from; nil: it reads the whole log.
 	Source Source `yaml:"-"`
+
+	foldLimit foldLimit // zero: the default
 }
 
 // NATSConfig says where the log is.
@@ -90,8 +92,16 @@ func (c Config) Validate() error {
 
 // Events are rare events. A nil func is not called; the others must return soon.
 type Events struct {
-	// Frozen: the view does not follow the log any more, and nothing can be written. See [FrozenError].
+	// Frozen: the view does not follow the log any more, and nothing can be written (see [FrozenError]), or it does again
+	// (nil).
 	Frozen func(err error)
+	// Copy: this process's copy of the matrix on the disk is damaged or cannot be written (err says why), or is whole again
+	// (nil). The view answers all the same.
+	Copy func(err error)
+	// Folded: the view of that revision is a base file now, which took that long.
+	Folded func(revision uint64, took time.Duration)
+	// Adopted: the view has left the log, and goes on from a snapshot. Of another history, that may be of an older revision.
+	Adopted func(from, to uint64)
 	// Connection: the connection to the log broke (err says why) or is there again (nil).
 	Connection func(err error)
 	// Outage: the log cannot be written (err says why, and once more when that changes), or can again (nil).
@@ -118,9 +128,12 @@ type Catalog struct {
 	following sync.WaitGroup // ends when both have
 }
 
-// Open starts the server in cfg.Dir and replays the log into the view; it returns once the view has everything that was
-// in the log. It fails with a [FrozenError] that names the sequence when the log is damaged. ctx bounds the opening,
-// not the catalog's life.
+// Open opens the matrix as this process left it, starts the server in cfg.Dir if the log is there, and follows the log.
+//
+// A writer's view has everything that was in the log when Open returns; it fails with a [FrozenError] that names the
+// sequence when the log is damaged, is shorter than what was applied here, or is another one. An edge waits for nobody:
+// it shows what it has, and one that never had anything is not [Catalog.Healthy] until it has. ctx bounds the opening, not
+// the catalog's life.
 func Open(ctx context.Context, cfg Config, ev Events) (*Catalog, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("catalog: %w", err)
@@ -142,20 +155,19 @@ func open(ctx context.Context, s *natsServer, cfg Config, ev Events) (*Catalog, 
 	if err != nil {
 		return nil, err
 	}
-	m, err := openMark(cfg.Dir)
+	r, err := openReplica(cfg, log, ev)
 	if err != nil {
 		return nil, err
 	}
-	r := newReplica(log, m, ev)
-	if cfg.Role != roleEdge { // which waits for nobody
-		if err := r.replay(ctx); err != nil {
-			m.close()
-			return nil, err
-		}
+	if cfg.Role != roleEdge {
+		err = r.replay(ctx)
 	}
-	f, err := newFleet(cfg, s, r)
+	var f *fleet
+	if err == nil {
+		f, err = newFleet(cfg, s, r)
+	}
 	if err != nil {
-		m.close()
+		r.close()
 		return nil, err
 	}
 	return start(r, s, f, cfg), nil
@@ -256,7 +268,7 @@ func (c *Catalog) Close() error {
 		<-c.committed
 		c.stop()
 		c.following.Wait()
-		c.replica.mark.close()
+		c.replica.close()
 		c.server.close()
 	})
 	return nil

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,115 +12,102 @@ import (
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
-const (
-	// tailRetryWait is the pause before a tail that broke off is taken up again.
-	tailRetryWait = 100 * time.Millisecond
-	// stallTimeout is how long a replay waits for the next message before it asks whether there is one.
-	stallTimeout = 2 * time.Second
-)
-
-// A replica is the view that follows the log. Only the log advances it, our own writes included.
+// A replica is the view that follows the log, and its copy on the disk. Only the log advances it, our own writes included.
 type replica struct {
 	log    matrixLog
-	mark   *mark
+	dir    directory
 	events Events
-	work   *View // the view that the next message goes into; owned by the goroutine that follows the log
-	head   uint64
+	// source is where snapshots come from; nil: from nowhere. own is true of a log in this process: there is no other
+	// one to believe.
+	source Source
+	own    bool
+	limit  foldLimit
+
+	life       context.Context // of what runs beside following
+	end        context.CancelFunc
+	background sync.WaitGroup
+	folds      sync.Mutex    // held while folding: one at a time
+	wanted     chan struct{} // has room for one: it is time to fold
+	sums       sums
+
+	applying sync.Mutex // guards the next block
+	work     *View      // the view that the next message goes into
+	ground   ground     // what work stands on
+	journal  *journal   // nil: there is none that goes on from ground
+	head     uint64     // before it, nothing is shown
+	applied  position   // how far the log was applied here once; nothing else may be there
+	era      int        // raised when work is replaced by what is not made of it
+	folding  bool
+	since    []*message // applied since folding began
+	expected expectation
 
 	current atomic.Pointer[View]
-	mu      sync.Mutex    // guards changed and broken
+	mu      sync.Mutex    // guards the rest
 	changed chan struct{} // closed when current or broken changes
 	broken  error
+	hurt    bool                    // the base under the view is damaged
+	stop    context.CancelCauseFunc // ends the session that runs
+	trouble string                  // what Events.Copy was told last
 }
 
-func newReplica(log matrixLog, m *mark, ev Events) *replica {
-	r := &replica{log: log, mark: m, events: ev, work: new(View), changed: make(chan struct{})}
-	r.current.Store(r.work)
-	return r
+// An expectation is what the log is about to deliver, as the committer has made it: the message is not decoded and
+// applied a second time. It holds if the view that it was made on is still the newest.
+type expectation struct {
+	base, made *View
+	message    *message
+	data       []byte
 }
 
-// errReplayed ends a replay that has reached the head.
-var errReplayed = errors.New("replayed")
-
-// replay reads the log from its beginning to what is its end now.
-func (r *replica) replay(ctx context.Context) error {
-	first, last, err := r.log.bounds(ctx)
-	if err != nil {
-		return err
-	}
-	if err := r.mark.checkEnd(last); err != nil || last == 0 {
-		return err
-	}
-	if first != 1 {
-		return &FrozenError{first, fmt.Errorf("%w: the log begins here, what was before is gone", errChain)}
-	}
-	r.head = last
-	following, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stall := time.AfterFunc(stallTimeout, cancel)
-	defer stall.Stop()
-	err = r.log.tail(following, 0, func(seq uint64, data []byte) error {
-		stall.Reset(stallTimeout)
-		if err := r.take(seq, data); err != nil || seq < last {
-			return err
-		}
-		return errReplayed
-	})
-	if errors.Is(err, errReplayed) {
-		return nil
-	}
-	return r.explain(ctx, err)
-}
-
-// explain says why a replay ended early: a server that has lost a message at the end of its log delivers nothing.
-func (r *replica) explain(ctx context.Context, err error) error {
-	if ctx.Err() != nil || !errors.Is(err, context.Canceled) {
-		return err
-	}
-	missing := r.work.revision + 1
-	if _, err := r.log.read(ctx, missing); errors.Is(err, errNothing) {
-		return &FrozenError{missing, fmt.Errorf("%w: sequence %d is missing", errChain, missing)}
-	}
-	return fmt.Errorf("%w: the log does not deliver sequence %d", asset.ErrUnavailable, missing)
-}
-
-// follow applies what is appended to the log until ctx ends or a message does not fit.
-func (r *replica) follow(ctx context.Context) {
-	for ctx.Err() == nil {
-		err := r.log.tail(ctx, r.work.revision, r.take)
-		var frozen *FrozenError
-		if errors.As(err, &frozen) {
-			r.freeze(frozen)
-			return
-		}
-		select { // the ordered consumer heals itself; what ends up here is rare
-		case <-ctx.Done():
-		case <-time.After(tailRetryWait):
-		}
-	}
+// expect announces a message that is going to be appended behind base, and the view that it makes.
+func (r *replica) expect(base, made *View, m *message, data []byte) {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	r.expected = expectation{base, made, m, data}
 }
 
 // take applies one message. A view that was shown is forked first; while the history is being replayed nobody has seen
 // r.work, and it is changed in place.
 func (r *replica) take(seq uint64, data []byte) error {
+	r.applying.Lock()
+	defer r.applying.Unlock()
 	if seq <= r.work.revision {
 		return nil // delivered again
+	}
+	m, err := r.advance(seq, data)
+	if err != nil {
+		return &FrozenError{seq, err}
+	}
+	shown := seq >= r.head
+	if shown {
+		r.show()
+		r.thaw(seq)
+	}
+	r.record(seq, m, shown)
+	r.foldWhenDue(shown)
+	return nil
+}
+
+// advance gives the message its effect on r.work, or leaves that as it is.
+func (r *replica) advance(seq uint64, data []byte) (*message, error) {
+	e := r.expected
+	r.expected = expectation{}
+	if e.base == r.work && e.made != nil && seq == e.made.revision && bytes.Equal(data, e.data) {
+		r.work = e.made
+		r.work.applied = time.Now()
+		return e.message, nil
 	}
 	m, err := decodeMessage(data)
 	if err == nil {
 		err = r.admit(seq, m)
 	}
 	if err != nil {
-		return &FrozenError{seq, err}
+		return nil, err
 	}
 	if r.work == r.view() {
 		r.work = r.work.fork()
 	}
 	r.work.advance(seq, m)
-	if seq >= r.head {
-		r.show()
-	}
-	return nil
+	return m, nil
 }
 
 // admit fails unless m is the next message, and the one that was there before.
@@ -127,21 +115,51 @@ func (r *replica) admit(seq uint64, m *message) error {
 	if err := r.work.admit(seq, m); err != nil {
 		return err
 	}
-	return r.mark.checkHash(seq, m.hash)
+	if seq == r.applied.revision && m.hash != r.applied.hash {
+		return otherHash(r.applied.hash, m.hash)
+	}
+	return nil
+}
+
+func otherHash(applied, found asset.Digest) error {
+	return fmt.Errorf("%w: a message with hash %s was applied here before, this one has %s", errChain, applied, found)
+}
+
+// record keeps m for the next start, and for the fold that is under way.
+func (r *replica) record(seq uint64, m *message, shown bool) {
+	if r.folding {
+		r.since = append(r.since, m)
+	}
+	if r.journal == nil || r.journal.err != nil {
+		return
+	}
+	r.journal.add(seq, m)
+	if shown {
+		_ = r.journal.flush() // which is remembered
+	}
+	if err := r.journal.err; err != nil {
+		r.report(fmt.Errorf("the journal cannot be written: %w", err))
+	}
 }
 
 func (r *replica) view() *View { return r.current.Load() }
 
+// position returns what the next message has to follow.
+func (r *replica) position() position {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	return r.work.position()
+}
+
 // show publishes r.work, which from now on nobody changes.
 func (r *replica) show() {
-	r.mark.set(r.work)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.current.Store(r.work)
 	r.wake()
 }
 
-// freeze keeps the view where it is.
+// freeze keeps the view where it is, and says so to whoever follows the log.
 func (r *replica) freeze(err error) {
 	r.mu.Lock()
 	first := r.broken == nil
@@ -149,9 +167,46 @@ func (r *replica) freeze(err error) {
 		r.broken = err
 		r.wake()
 	}
+	r.interrupt(err)
 	r.mu.Unlock()
 	if first && r.events.Frozen != nil {
 		r.events.Frozen(err)
+	}
+}
+
+// thaw ends being frozen by the message at seq or one before.
+func (r *replica) thaw(seq uint64) {
+	r.mu.Lock()
+	frozen, ok := errors.AsType[*FrozenError](r.broken)
+	if ok = ok && frozen.Sequence <= seq; ok {
+		r.broken = nil
+		r.wake()
+	}
+	r.mu.Unlock()
+	if ok && r.events.Frozen != nil {
+		r.events.Frozen(nil)
+	}
+}
+
+// interrupt ends the session that runs, for that reason; r.mu is held.
+func (r *replica) interrupt(why error) {
+	if r.stop != nil {
+		r.stop(why)
+	}
+}
+
+// report tells what is wrong with the copy on the disk, nil when nothing is any more. What was told is not repeated.
+func (r *replica) report(err error) {
+	said := ""
+	if err != nil {
+		said = err.Error()
+	}
+	r.mu.Lock()
+	known := r.trouble == said
+	r.trouble = said
+	r.mu.Unlock()
+	if !known && r.events.Copy != nil {
+		r.events.Copy(err)
 	}
 }
 

@@ -1,0 +1,189 @@
+package catalog
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+// Restore makes the matrix of a backup in an empty system: cfg.Dir must hold no log, or cfg.NATS.URL lead to a cluster
+// without one. The restored matrix has the backup's revision and an epoch of its own, so that replicas which have seen
+// more than the backup notice. Nothing is left behind when it fails.
+//
+// It fails with an [asset.Fault] of kind [asset.ErrConflict] when the system is not empty, and with [asset.ErrCorrupt]
+// when the backup is not whole.
+func Restore(ctx context.Context, cfg Config, r io.Reader) (m Manifest, err error) {
+	if err := cfg.Validate(); err != nil {
+		return Manifest{}, fmt.Errorf("catalog restore: %w", err)
+	}
+	if cfg.Role == roleEdge {
+		return Manifest{}, errEdge
+	}
+	made, err := emptyDir(cfg.Dir)
+	if err != nil {
+		return Manifest{}, fmt.Errorf("catalog restore: %w", err)
+	}
+	cfg.NATS.Listen = "" // nobody comes before it is all there
+	s, err := startServer(cfg, Events{})
+	if err != nil {
+		return Manifest{}, fmt.Errorf("catalog restore: %w", err)
+	}
+	m, err = restore(ctx, s, cfg, r)
+	s.close()
+	if err != nil {
+		clearDir(cfg.Dir, made)
+		return Manifest{}, fmt.Errorf("catalog restore: %w", err)
+	}
+	return m, nil
+}
+
+// restore makes the log last: until then there is nothing that anybody could take for a matrix.
+func restore(ctx context.Context, s *natsServer, cfg Config, r io.Reader) (Manifest, error) {
+	js, err := jetstream.New(s.nc)
+	if err != nil {
+		return Manifest{}, err
+	}
+	if err := absent(ctx, js); err != nil {
+		return Manifest{}, err
+	}
+	m, err := restoreBase(ctx, directory(cfg.Dir), r)
+	if err != nil {
+		return Manifest{}, err
+	}
+	log := streamConfig(cfg.NATS.Replicas)
+	log.FirstSeq = m.Revision + 1
+	made, err := js.CreateStream(ctx, log)
+	if err != nil {
+		return Manifest{}, err
+	}
+	if state := made.CachedInfo().State; state.LastSeq != m.Revision {
+		return Manifest{}, fmt.Errorf("the log ends with %d, not with %d", state.LastSeq, m.Revision)
+	}
+	return m, nil
+}
+
+// absent fails when there is a log already. A connection to other processes may have to be waited for.
+func absent(ctx context.Context, js jetstream.JetStream) error {
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	for {
+		_, err := js.Stream(ctx, streamName)
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			return nil
+		case err == nil:
+			return notEmpty("the log is there already")
+		case ctx.Err() != nil:
+			return fmt.Errorf("%w: the log's server: %w", asset.ErrUnavailable, err)
+		}
+		pause(ctx, tailRetryWait)
+	}
+}
+
+func notEmpty(detail string) error {
+	return &asset.Fault{Kind: asset.ErrConflict, Detail: detail, Allowed: "an empty directory, and a cluster without the stream " + streamName}
+}
+
+// restoreBase writes the base of the backup, with an epoch of its own.
+func restoreBase(ctx context.Context, dir directory, r io.Reader) (Manifest, error) {
+	in := bufio.NewReader(r)
+	m, err := decodeBackup(in)
+	if err != nil {
+		return Manifest{}, err
+	}
+	path := dir.download()
+	defer func() { _ = os.Remove(path) }()
+	if err := receive(path, &m, in); err != nil {
+		return Manifest{}, err
+	}
+	if err := check(ctx, path, &m); err != nil {
+		return Manifest{}, err
+	}
+	_, v, err := openView(path)
+	if err != nil {
+		return Manifest{}, err
+	}
+	m.Epoch = rand.Text()
+	return m, writeBase(ctx, dir.base(m.Revision), v, m.Epoch)
+}
+
+// maxManifestBytes is far beyond any manifest.
+const maxManifestBytes = 4096
+
+// decodeBackup reads the head of a backup, as encodeBackup writes it.
+func decodeBackup(in *bufio.Reader) (m Manifest, err error) {
+	head, err := readLine(in)
+	if err != nil {
+		return m, err
+	}
+	sum, ok := strings.CutPrefix(head, backupMagic)
+	if !ok {
+		return m, fmt.Errorf("%w: it is no backup that this program can read", asset.ErrCorrupt)
+	}
+	line, err := readLine(in)
+	if err != nil {
+		return m, err
+	}
+	if asset.Digest(sha256.Sum256([]byte(line))).String()+"\n" != sum {
+		return m, fmt.Errorf("%w: its manifest is damaged", asset.ErrCorrupt)
+	}
+	if err := json.Unmarshal([]byte(line), &m); err != nil || m.Size < 1 {
+		return m, fmt.Errorf("%w: its manifest cannot be read", asset.ErrCorrupt)
+	}
+	return m, nil
+}
+
+func readLine(in *bufio.Reader) (string, error) {
+	var line []byte
+	for len(line) < maxManifestBytes {
+		b, err := in.ReadByte()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return "", err
+		}
+		if line = append(line, b); b == '\n' {
+			return string(line), nil
+		}
+	}
+	return "", fmt.Errorf("%w: it is no backup", asset.ErrCorrupt)
+}
+
+// emptyDir fails unless dir is empty, but for the lock, or not there yet: then made is true.
+func emptyDir(dir string) (made bool, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return true, nil
+	}
+	for _, e := range entries {
+		if e.Name() != "lock" {
+			return false, notEmpty("the directory of the matrix is not empty")
+		}
+	}
+	return false, err
+}
+
+// clearDir removes what a failed restoration has left in dir, which was empty; and dir, when that was made as well.
+func clearDir(dir string, made bool) {
+	if made {
+		_ = os.RemoveAll(dir)
+		return
+	}
+	left, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, path := range left {
+		_ = os.RemoveAll(path)
+	}
+}
