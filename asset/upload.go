@@ -17,6 +17,9 @@ type Upload struct {
 	CreateOnly bool
 	// Digest demands that the bytes have it.
 	Digest *Digest
+	// Status is what the asset is to be: ACTIVE, or PENDING until somebody makes it ACTIVE. "" leaves an asset as it is,
+	// and makes a new one ACTIVE.
+	Status Status
 }
 
 // A Receipt says what became of an upload. The doc tags are what /openapi.json shows.

@@ -29,29 +29,26 @@ func (j *job) plan(v *catalog.View) (asset.Receipt, []catalog.Mutation, error) {
 	if err != nil {
 		return asset.Receipt{}, nil, err
 	}
-	if old == nil {
-		first, link := j.first()
-		return j.receiptOf(first.ID, first.Version(0)), []catalog.Mutation{{PutAsset: first}, {PutLink: link}}, nil
+	n := catalog.NewVersion{Product: j.Product, Name: j.Name, Asset: j.id, Version: j.version, Status: j.Status}
+	mutations, version, err := n.To(old)
+	if err != nil {
+		return asset.Receipt{}, nil, aboutStatus(err)
 	}
-	if current := old.Version(0); current != nil && current.Digest == j.version.Digest && current.MediaType == j.version.MediaType {
-		r := j.receiptOf(old.ID, current)
-		r.Unchanged = true
-		return r, nil, nil
+	id := j.id
+	if old != nil {
+		id = old.ID
 	}
-	added := &catalog.AddedVersion{Asset: old.ID, Version: j.version}
-	added.Version.Number = len(old.Versions) + 1
-	return j.receiptOf(old.ID, &added.Version), []catalog.Mutation{{AddVersion: added}}, nil
+	r := j.receiptOf(id, version)
+	r.Unchanged = old != nil && version.Number <= len(old.Versions)
+	return r, mutations, nil
 }
 
-// first returns a new asset with the version, and the link that leads to it.
-func (j *job) first() (*asset.Asset, *asset.Link) {
-	version := j.version
-	version.Number = 1
-	a := &asset.Asset{
-		ID: j.id, Owner: j.Product, Status: asset.Active, Current: 1, Versions: []asset.Version{version},
-		Created: j.now, Updated: j.now,
+// aboutStatus names the parameter where the catalog names a field.
+func aboutStatus(err error) error {
+	if f, ok := errors.AsType[*asset.Fault](err); ok && f.Part == "/status" {
+		return &asset.Fault{Kind: f.Kind, Part: "status", Detail: f.Detail, Allowed: f.Allowed}
 	}
-	return a, &asset.Link{Product: j.Product, Name: j.Name, Asset: j.id, Created: j.now}
+	return err
 }
 
 func (j *job) receiptOf(id string, v *asset.Version) asset.Receipt {
