@@ -3,7 +3,7 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help deps build run test lint bench fuzz clean
+.PHONY: help deps build run test lint bench soak fuzz clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ lint: deps
 
 bench: deps ## benchmarks of the hot paths, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
+
+soak: deps ## the long forms of the crash tests: 200 kills, 25 power losses, a minute of readers, 1,000 rounds between edges
+	ASSETMATRIX_SOAK=1 go test -timeout 60m -run 'TestKill|TestPowerLoss|TestTransactionsAreNeverMixed|TestReadYourWrites' -v . ./catalog
 
 fuzz: deps ## each fuzz target for 30 seconds
 	@scripts/fuzz 30s
