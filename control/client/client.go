@@ -32,6 +32,7 @@ import (
 type Client struct {
 	base  string
 	token string
+	edges bool // writes wait for them
 	http  *http.Client
 }
 
@@ -51,6 +52,14 @@ func New(baseURL string) (*Client, error) {
 func (c *Client) WithToken(token string) *Client {
 	with := *c
 	with.token = token
+	return &with
+}
+
+// WaitingForEdges returns a client of the same server whose writes are answered when every replica shows them, or when
+// the server's patience is over; the answers' Edges say which.
+func (c *Client) WaitingForEdges() *Client {
+	with := *c
+	with.edges = true
 	return &with
 }
 
@@ -190,6 +199,11 @@ func (c *Client) request(ctx context.Context, method, path string, body io.Reade
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", asset.ErrInvalid, err)
+	}
+	if c.edges && method != http.MethodGet {
+		q := req.URL.Query()
+		q.Set("wait", "edges")
+		req.URL.RawQuery = q.Encode()
 	}
 	req.Header.Set("Accept", "application/json, application/problem+json")
 	if c.token != "" {
