@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
@@ -237,4 +236,3 @@ func freePort(t testing.TB) string {
 	defer l.Close()
 	return l.Addr().String()
 }
-

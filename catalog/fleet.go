@@ -274,11 +274,12 @@ func (f *fleet) askHead(ctx context.Context) *uint64 {
 
 // learn takes over what the head was at a time: the view is as fresh as that if it shows it, or will be when it does.
 func (f *fleet) learn(h head) {
+	_, broken := f.replica.state()
 	v := f.replica.view()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.head = h
-	f.current = v.revision >= h.revision
+	f.current = broken == nil && v.revision >= h.revision
 	switch {
 	case f.current:
 		f.freshen(h.at, v)
@@ -360,23 +361,32 @@ func (f *fleet) hearAsk(data []byte) {
 	}
 }
 
-// hearHead learns the head of a writer's log. When the view stands still before it, the log is read from elsewhere.
+// hearHead learns the head of a writer's log. When the view stands still before it, the log is read from elsewhere. When
+// the writer's history is another one, or shorter, it is read anew, which finds out.
 func (f *fleet) hearHead(ctx context.Context, b beat) {
 	v := f.replica.view()
-	if v.epoch != "" && b.Epoch != v.epoch {
-		return // another history, of which this view shows nothing
+	other := v.epoch != "" && (b.Epoch != v.epoch || *b.Head < v.revision)
+	if !other {
+		f.learn(head{*b.Head, time.Now()})
 	}
-	f.learn(head{*b.Head, time.Now()})
-	_, broken := f.replica.state()
-	f.mu.Lock()
-	stalled := broken == nil && !f.current && time.Since(f.moved) > stallAfter
-	if stalled {
-		f.moved = time.Now()
+	if !f.stalled(other) {
+		return
 	}
-	f.mu.Unlock()
-	if stalled && f.log.elsewhere(ctx) != nil {
+	if other || f.log.elsewhere(ctx) != nil {
 		f.server.tails.end()
 	}
+}
+
+// stalled returns true, and then not again for a while, when the view has been standing still where it should not.
+func (f *fleet) stalled(other bool) bool {
+	_, broken := f.replica.state()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if broken != nil || f.current && !other || time.Since(f.moved) < stallAfter {
+		return false
+	}
+	f.moved = time.Now()
+	return true
 }
 
 func (f *fleet) register(b beat) {
