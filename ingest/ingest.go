@@ -21,6 +21,7 @@ import (
 
 	"github.com/assetmatrix/assetmatrix/asset"
 	"github.com/assetmatrix/assetmatrix/catalog"
+	"github.com/assetmatrix/assetmatrix/origin"
 )
 
 // Config configures an Ingester.
@@ -29,10 +30,12 @@ type Config struct {
 	SpoolDir string `yaml:"spool_dir"`
 	// MaxBytes is the largest upload.
 	MaxBytes int64 `yaml:"max_bytes"`
+	// Garbage is when originals that no version uses are deleted.
+	Garbage GarbageConfig `yaml:"garbage"`
 }
 
 // DefaultConfig returns the defaults; SpoolDir has none.
-func DefaultConfig() Config { return Config{MaxBytes: 512 << 20} }
+func DefaultConfig() Config { return Config{MaxBytes: 512 << 20, Garbage: defaultGarbage()} }
 
 // Validate returns what is wrong with c, naming the key.
 func (c Config) Validate() error {
@@ -42,7 +45,7 @@ func (c Config) Validate() error {
 	if c.MaxBytes < 1 {
 		return asset.BadKey("max_bytes", c.MaxBytes, "1 or more")
 	}
-	return nil
+	return c.Garbage.validate()
 }
 
 // An Ingester takes uploads in. It is safe for concurrent use.
@@ -51,19 +54,21 @@ type Ingester struct {
 	matrix    Matrix
 	originals Originals
 	probe     Probe
-	digests   locks // held from storing an original until it is recorded
+	digests   locks // held from storing an original until it is recorded, and while one is being deleted
 }
 
 // A Matrix is what an Ingester needs of the catalog; *catalog.Catalog has it.
 type Matrix interface {
 	View() *catalog.View
 	Update(ctx context.Context, f func(*catalog.View) ([]catalog.Mutation, error)) (revision uint64, err error)
+	Await(ctx context.Context, revision uint64) error
 }
 
 // Originals is where uploads are stored; *origin.Providers has it.
 type Originals interface {
 	Put(ctx context.Context, o *asset.Object) (names []string, err error)
 	Delete(ctx context.Context, k asset.Key, names []string) error
+	Stat(ctx context.Context, k asset.Key) ([]origin.Stored, error)
 }
 
 // A Probe looks at a picture: what it is, and that all of it can be decoded within the limits. It returns "" and nil
@@ -102,7 +107,7 @@ func New(cfg Config, matrix Matrix, originals Originals, probe Probe) (*Ingester
 func (i *Ingester) Put(ctx context.Context, u asset.Upload) (asset.Receipt, error) {
 	j := &job{Ingester: i, Upload: u, id: newID(), now: time.Now().UTC()}
 	defer j.close()
-	for _, step := range []func(context.Context) error{j.admit, j.receive, j.verify, j.store, j.record} {
+	for _, step := range []func(context.Context) error{j.admit, j.receive, j.verify, j.store, j.settle, j.confirm} {
 		if err := step(ctx); err != nil {
 			return asset.Receipt{}, fmt.Errorf("put %s/%s: %w", u.Product, u.Name, errors.Join(err, j.undo(ctx)))
 		}
@@ -176,11 +181,13 @@ func (j *job) verify(ctx context.Context) error {
 }
 
 // store gives the original to the providers. It does so also when the matrix has the digest already: the providers do
-// not write again what they hold, and what they have lost an upload brings back.
+// not write again what they hold, what they have lost an upload brings back, and what nobody has used for long is used
+// from now on.
 func (j *job) store(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
-	j.digests.lock(j.version.Digest)
-	j.locked = true
+	if err := j.reserve(ctx); err != nil {
+		return err
+	}
 	j.spool.MediaType = j.version.MediaType
 	if pic := j.version.Picture; pic != nil {
 		j.spool.Width, j.spool.Height = pic.Width, pic.Height
@@ -190,19 +197,76 @@ func (j *job) store(ctx context.Context) error {
 	return err
 }
 
-// undo deletes what was stored for a version that the matrix refused, unless another version uses it. The digest's lock
-// is held, so no upload of the same bytes is between storing and recording them.
+// reserve takes the digest's lock when the original is not being deleted. It waits without the lock, because whoever
+// deletes the original needs it.
+func (j *job) reserve(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, maxCondemned)
+	defer cancel()
+	for {
+		if !j.locked {
+			j.digests.lock(j.version.Digest)
+			j.locked = true
+		}
+		v := j.matrix.View()
+		if o, ok := v.Orphan(j.version.Digest); !ok || !o.Condemned {
+			return nil
+		}
+		j.unlock()
+		if j.matrix.Await(ctx, v.Revision()+1) != nil {
+			return &asset.Fault{Kind: asset.ErrUnavailable, Part: "body", Detail: "the same bytes are being deleted at this moment", Allowed: "the same upload again in a while"}
+		}
+	}
+}
+
+// maxCondemned is how long an upload waits at most for the deletion of the same bytes to end.
+const maxCondemned = 10 * time.Second
+
+// settle records the version. When another process began to delete the original after it was stored, it is stored and
+// recorded once more.
+func (j *job) settle(ctx context.Context) error {
+	err := j.record(ctx)
+	if f, ok := errors.AsType[*asset.Fault](err); !ok || !errors.Is(f, asset.ErrUnavailable) || f.Part != "/digest" {
+		return err
+	}
+	if err := j.store(ctx); err != nil {
+		return err
+	}
+	j.decided = false
+	return j.record(ctx)
+}
+
+// confirm looks whether the original is there still, and stores it again when it is not: another process may have deleted
+// it after it was stored, when no version used it yet. No more can happen to it now that one does. A provider that cannot
+// say has verified it when it was stored.
+func (j *job) confirm(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	if all, err := j.originals.Stat(ctx, j.spool.Key); err != nil || len(all) > 0 {
+		return nil
+	}
+	_, err := j.originals.Put(ctx, j.spool)
+	return err
+}
+
+// undo deletes what was stored for a version that the matrix refused, unless another version uses it or did: then that is
+// the collector's to do. The digest's lock is held, so no upload of the same bytes is between storing and recording them.
 func (j *job) undo(ctx context.Context) error {
-	if !j.decided || j.matrix.View().References(j.version.Digest) > 0 {
+	v := j.matrix.View()
+	_, orphan := v.Orphan(j.version.Digest)
+	if !j.decided || !j.locked || orphan || v.References(j.version.Digest) > 0 || v.Err() != nil {
 		return nil
 	}
 	return j.originals.Delete(context.WithoutCancel(ctx), j.spool.Key, j.version.Providers)
 }
 
-func (j *job) close() {
+func (j *job) unlock() {
 	if j.locked {
+		j.locked = false
 		j.digests.unlock(j.version.Digest)
 	}
+}
+
+func (j *job) close() {
+	j.unlock()
 	if j.spool != nil {
 		j.spool.Release()
 	}
