@@ -3,27 +3,45 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/catalog"
 )
 
 // routeAPI registers what /openapi.json shows.
 func (s *Server) routeAPI() {
 	api := s.newAPI()
+	if !s.deps.Edge {
+		s.routeMatrix(api)
+	}
+	s.routeResolve(api)
+	s.routeReplicas(api)
+	s.routeHealth(api)
+	s.routeOpenAPI(api)
+}
+
+// routeMatrix registers what only those do who manage the matrix.
+func (s *Server) routeMatrix(api huma.API) {
 	s.routeProducts(api)
 	s.routeAssets(api)
 	s.routeLinks(api)
-	s.routeHealth(api)
-	s.routeOpenAPI(api)
+	s.routeTransactions(api)
+	s.routePurge(api)
+	s.routeGarbage(api)
+	s.routeChanges(api)
+	s.routeFleet(api)
 }
 
 func (s *Server) newAPI() huma.API {
@@ -71,15 +89,36 @@ func register[I, O any, P interface {
 	caller
 }](s *Server, api huma.API, op huma.Operation, handle func(context.Context, *I) (*O, error)) {
 	op.Responses = responses(api)
-	needOf(op.OperationID).document(&op)
+	n := needOf(op.OperationID)
+	n.document(&op)
 	op.SkipValidateParams = true // guardQuery has done it
 	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
+		c := P(in).called()
+		if n.reads {
+			if err := s.read(ctx, c); err != nil {
+				return nil, s.problem(c.request, err)
+			}
+		}
 		out, err := handle(ctx, in)
 		if err != nil {
-			return nil, s.problem(P(in).taken(), err)
+			return nil, s.problem(c.request, c.doubted(err))
 		}
 		return out, nil
 	})
+}
+
+// A streamed is an answer whose body is written by a function, from the head on.
+type streamed struct{ Body func(huma.Context) }
+
+// stream adds an operation whose body is no JSON.
+func stream[I any, P interface {
+	*I
+	caller
+}](s *Server, api huma.API, op huma.Operation, mediaType string, handle func(context.Context, *I) (*streamed, error)) {
+	register[I, streamed, P](s, api, op, handle)
+	api.OpenAPI().Paths[op.Path].Get.Responses["200"].Content = map[string]*huma.MediaType{
+		mediaType: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}},
+	}
 }
 
 // responses documents the answer that every operation may give.
@@ -92,33 +131,53 @@ func responses(api huma.API) map[string]*huma.Response {
 }
 
 // document describes the request body of an operation that reads it by itself.
-func document(api huma.API, path, mediaType, description string, schema *huma.Schema) {
-	api.OpenAPI().Paths[path].Put.RequestBody = &huma.RequestBody{
+func document(api huma.API, method, path, mediaType, description string, schema *huma.Schema) {
+	item := api.OpenAPI().Paths[path]
+	op := map[string]*huma.Operation{http.MethodPut: item.Put, http.MethodPatch: item.Patch, http.MethodPost: item.Post}[method]
+	op.RequestBody = &huma.RequestBody{
 		Required: true, Description: description,
 		Content: map[string]*huma.MediaType{mediaType: {Schema: schema}},
 	}
 }
 
 // jsonBody documents an operation's body, and returns what reads it.
-func jsonBody[T any](api huma.API, path string) content[T] {
+func jsonBody[T any](api huma.API, method, path string) content[T] {
 	registry := api.OpenAPI().Components.Schemas
 	schema := registry.Schema(reflect.TypeFor[T](), true, "")
-	document(api, path, "application/json", "", schema)
+	document(api, method, path, "application/json", "", schema)
 	return content[T]{registry, schema}
 }
 
 // A call is the part of an operation's input that is the request itself. huma does not touch the body of an operation
 // that has no field for it.
-type call struct{ request *http.Request }
+type call struct {
+	request *http.Request
+	header  http.Header   // the answer's
+	view    *catalog.View // what operations that read the matrix answer from
+}
 
 // A caller is an input with a call.
-type caller interface{ taken() *http.Request }
+type caller interface{ called() *call }
 
-func (c *call) taken() *http.Request { return c.request }
+func (c *call) called() *call { return c }
+
+// shows says which revision the answer has seen.
+func (c *call) shows(revision uint64) {
+	c.header.Set(revisionHeader, strconv.FormatUint(revision, 10))
+}
+
+// doubted returns why what was not found may be there all the same, if it may.
+func (c *call) doubted(err error) error {
+	if c.view != nil && errors.Is(err, asset.ErrNotFound) && c.view.Err() != nil {
+		return c.view.Err()
+	}
+	return err
+}
 
 // Resolve takes the request.
 func (c *call) Resolve(ctx huma.Context) []error {
-	c.request, _ = humago.Unwrap(ctx)
+	r, w := humago.Unwrap(ctx)
+	c.request, c.header = r, w.Header()
 	return nil
 }
 
@@ -150,7 +209,9 @@ func checkQuery(r *http.Request, op *huma.Operation) error {
 			return fault(asset.ErrInvalid, name, "this query parameter is not known", orNone(slices.Sorted(maps.Keys(known))))
 		case len(query[name]) > 1:
 			return fault(asset.ErrInvalid, name, "this query parameter is given twice", "once")
-		case schema.Type == huma.TypeInteger && !inRange(schema, query[name][0]):
+		case schema.Format == "duration" && !isDuration(query[name][0]):
+			return fault(asset.ErrInvalid, name, "this query parameter is out of range", fmt.Sprintf("a duration of up to %s, such as 5s", maxWait))
+		case schema.Type == huma.TypeInteger && !inRange(schema, query[name][0]), schema.Type == huma.TypeString && !isOf(schema, query[name][0]):
 			return fault(asset.ErrInvalid, name, "this query parameter is out of range", describe(nil, schema))
 		}
 	}

@@ -26,6 +26,7 @@ type uploadInput struct {
 	Product       string `path:"product" doc:"the product's name"`
 	Name          string `path:"name" doc:"the product's name for the asset: all that is left of the path, slashes included"`
 	IfMatch       string `header:"If-Match" doc:"the current version in quotes, such as \"3\": the upload is refused with 412 when another version is current"`
+	Status        string `query:"status" enum:"PENDING,ACTIVE" doc:"what the asset is to be; PENDING is not delivered before it is made ACTIVE. Left out: a new asset is ACTIVE, and another stays what it is"`
 	IfNoneMatch   string `header:"If-None-Match" doc:"*: the upload is refused with 412 when the name is taken"`
 	ReprDigest    string `header:"Repr-Digest" doc:"the SHA-256 that the bytes must have, as sha-256=:base64: (RFC 9530)"`
 	ContentDigest string `header:"Content-Digest" doc:"the same"`
@@ -64,7 +65,12 @@ func (s *Server) routeAssets(api huma.API) {
 		Description: "The first upload to a name makes the asset, the next ones make versions. Answers 201 for a new asset or version, " +
 			"and 200 when the bytes are those of the current version already. Send Expect: 100-continue to learn of a refusal before the bytes are sent.",
 	}, s.putAsset)
-	document(api, one, "*/*", "the file's bytes", &huma.Schema{Type: huma.TypeString, Format: "binary"})
+	document(api, http.MethodPut, one, "*/*", "the file's bytes", &huma.Schema{Type: huma.TypeString, Format: "binary"})
+	s.routePatch(api, one)
+	register(s, api, huma.Operation{
+		OperationID: "deleteAsset", Method: http.MethodDelete, Path: one, Summary: "Take a name from a product",
+		Description: "The asset goes with its last name, in whatever product, and its originals when nothing has used them for a while.",
+	}, s.deleteName(client.OpDeleteAsset))
 }
 
 // putAsset hands the body on as it comes in.
@@ -83,7 +89,7 @@ func (s *Server) putAsset(ctx context.Context, in *uploadInput) (*uploadOutput, 
 	}
 	path := deliveryPath(u.Product, u.Name)
 	out := &uploadOutput{
-		Status: http.StatusCreated, Written: w, ETag: etagOf(receipt.Version), Location: path, Body: client.Receipt{Receipt: receipt, Path: path},
+		Status: http.StatusCreated, Written: w, ETag: etagOf(receipt.Version), Location: path, Body: client.Receipt{Receipt: receipt, Path: path, Edges: w.edges},
 	}
 	if receipt.Unchanged {
 		out.Status = http.StatusOK
@@ -96,7 +102,7 @@ func (s *Server) getAsset(_ context.Context, in *nameInput) (*entryOutput, error
 	if err != nil {
 		return nil, err
 	}
-	v := s.deps.Matrix.View()
+	v := in.view
 	if _, err := productIn(v, in.Product); err != nil {
 		return nil, err
 	}
@@ -110,8 +116,11 @@ func (s *Server) getAsset(_ context.Context, in *nameInput) (*entryOutput, error
 func entryOf(v *catalog.View, l *asset.Link, a *asset.Asset) client.Entry {
 	e := client.Entry{
 		Product: l.Product, Name: l.Name, ID: a.ID, Owner: a.Owner, Status: a.Status, Version: versionOf(l, a), Current: a.Current,
-		Tags: a.Tags, Versions: a.Versions, Links: []client.Link{}, Created: a.Created, Updated: a.Updated,
+		State: stateOf(l, a), Tags: a.Tags, Versions: a.Versions, Links: []client.Link{}, Created: a.Created, Updated: a.Updated, Archived: a.ArchivedAt,
 		Path: deliveryPath(l.Product, l.Name), Revision: v.Revision(),
+	}
+	if f := a.Focal; f != nil {
+		e.Focal = &client.Point{X: f.X, Y: f.Y}
 	}
 	for _, l := range v.LinksOf(a.ID) {
 		e.Links = append(e.Links, linkOf(l))
@@ -133,7 +142,7 @@ func (s *Server) listAssets(_ context.Context, in *listInput) (*listOutput, erro
 	if err != nil {
 		return nil, fault(asset.ErrInvalid, "cursor", "this is no cursor", "the next of a page before")
 	}
-	v := s.deps.Matrix.View()
+	v := in.view
 	if _, err := productIn(v, in.Product); err != nil {
 		return nil, err
 	}

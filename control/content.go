@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,18 +85,25 @@ type walk struct {
 
 func (w *walk) value(s *huma.Schema, at string) error {
 	s = deref(w.registry, s)
+	if s.Discriminator != nil {
+		return w.variant(s, at)
+	}
 	token, _ := w.tokens.Token() // the document is well-formed
 	switch t := token.(type) {
 	case nil:
 		if s.Nullable {
 			return nil
 		}
+	case bool:
+		if s.Type == huma.TypeBoolean {
+			return nil
+		}
 	case string:
 		if s.Type == huma.TypeString {
-			return within(s, at, s.MinLength != nil && utf8.RuneCountInString(t) < *s.MinLength)
+			return within(s, at, !isOf(s, t))
 		}
 	case json.Number:
-		if s.Type == huma.TypeInteger {
+		if s.Type == huma.TypeInteger || s.Type == huma.TypeNumber {
 			return within(s, at, !inRange(s, t.String()))
 		}
 	case json.Delim:
@@ -108,10 +117,23 @@ func (w *walk) value(s *huma.Schema, at string) error {
 	return fault(errContent, pointer(at), "this is of another type", describe(w.registry, s))
 }
 
-// inRange reports whether text is a whole number that the schema allows.
+// isOf reports whether the schema allows the string.
+func isOf(s *huma.Schema, text string) bool {
+	if s.MinLength != nil && utf8.RuneCountInString(text) < *s.MinLength || len(s.Enum) > 0 && !slices.Contains(s.Enum, any(text)) {
+		return false
+	}
+	return s.Pattern == "" || regexp.MustCompile(s.Pattern).MatchString(text)
+}
+
+// inRange reports whether text is a number that the schema allows, a whole one for an integer.
 func inRange(s *huma.Schema, text string) bool {
-	n, err := strconv.ParseInt(text, 10, 64)
-	return err == nil && (s.Minimum == nil || float64(n) >= *s.Minimum) && (s.Maximum == nil || float64(n) <= *s.Maximum)
+	n, err := strconv.ParseFloat(text, 64)
+	if s.Type == huma.TypeInteger {
+		var whole int64
+		whole, err = strconv.ParseInt(text, 10, 64)
+		n = float64(whole)
+	}
+	return err == nil && (s.Minimum == nil || n >= *s.Minimum) && (s.Maximum == nil || n <= *s.Maximum)
 }
 
 func within(s *huma.Schema, at string, outside bool) error {
@@ -147,6 +169,25 @@ func (w *walk) object(s *huma.Schema, at string) error {
 	return nil
 }
 
+// variant holds an object against that one of several schemas which the value of one member tells.
+func (w *walk) variant(s *huma.Schema, at string) error {
+	var text json.RawMessage
+	_ = w.tokens.Decode(&text) // the document is well-formed
+	name := s.Discriminator.PropertyName
+	var members map[string]any
+	if json.Unmarshal(text, &members) != nil || members == nil {
+		return fault(errContent, pointer(at), "this is of another type", "an object with "+name)
+	}
+	chosen, _ := members[name].(string)
+	ref, ok := s.Discriminator.Mapping[chosen]
+	if !ok {
+		return fault(errContent, at+"/"+name, "this is none of the kinds", strings.Join(slices.Sorted(maps.Keys(s.Discriminator.Mapping)), ", "))
+	}
+	inner := walk{w.registry, json.NewDecoder(bytes.NewReader(text))}
+	inner.tokens.UseNumber()
+	return inner.value(&huma.Schema{Ref: ref}, at)
+}
+
 // member returns the schema of an object's member, nil when there may be none of that name.
 func member(s *huma.Schema, name string) *huma.Schema {
 	if of, ok := s.Properties[name]; ok {
@@ -158,12 +199,22 @@ func member(s *huma.Schema, name string) *huma.Schema {
 
 func (w *walk) array(s *huma.Schema, at string) error {
 	for i := 0; w.tokens.More(); i++ {
+		if s.MaxItems != nil && i == *s.MaxItems {
+			return fault(asset.ErrTooLarge, pointer(at), "this list is too long", fmt.Sprintf("up to %d elements", i))
+		}
 		if err := w.value(s.Items, at+"/"+strconv.Itoa(i)); err != nil {
 			return err
 		}
 	}
 	_, _ = w.tokens.Token()
 	return nil
+}
+
+// nullable lets null stand for a member of a schema that is an object.
+func nullable(registry huma.Registry, of *huma.Schema, member string) {
+	s := *deref(registry, of.Properties[member])
+	s.Nullable, s.Description = true, of.Properties[member].Description
+	of.Properties[member] = &s
 }
 
 func deref(registry huma.Registry, s *huma.Schema) *huma.Schema {
@@ -193,12 +244,22 @@ func aboutContent(err error) error {
 func describe(registry huma.Registry, s *huma.Schema) string {
 	s = deref(registry, s)
 	switch {
+	case s.Discriminator != nil:
+		return "an object with " + s.Discriminator.PropertyName
 	case s.Type == huma.TypeInteger && s.Maximum != nil:
 		return fmt.Sprintf("a whole number, %.0f–%.0f", *s.Minimum, *s.Maximum)
 	case s.Type == huma.TypeInteger && s.Minimum != nil:
 		return fmt.Sprintf("a whole number, at least %.0f", *s.Minimum)
 	case s.Type == huma.TypeInteger:
 		return "a whole number"
+	case s.Type == huma.TypeNumber && s.Minimum != nil && s.Maximum != nil:
+		return fmt.Sprintf("a number, %g–%g", *s.Minimum, *s.Maximum)
+	case s.Type == huma.TypeBoolean:
+		return "true or false"
+	case len(s.Enum) > 0:
+		return strings.ReplaceAll(strings.TrimSpace(fmt.Sprintln(s.Enum...)), " ", ", ")
+	case s.Pattern != "":
+		return "a string of the pattern " + s.Pattern
 	case s.Type == huma.TypeString && s.MinLength != nil:
 		return fmt.Sprintf("a string of at least %d characters", *s.MinLength)
 	case s.Type == huma.TypeString:

@@ -140,6 +140,13 @@ type Ingester interface {
 	Put(ctx context.Context, u asset.Upload) (asset.Receipt, error)
 }
 
+// A Garbage collects it; *ingest.Ingester is one.
+type Garbage interface {
+	// Collect deletes the originals that no version has used for the grace period, and returns them; in a dry run it only
+	// looks.
+	Collect(ctx context.Context, grace time.Duration, dryRun bool) ([]asset.Garbage, error)
+}
+
 // A Check says whether a part of the server can do its work.
 type Check struct {
 	Name string
@@ -160,6 +167,7 @@ type Events struct {
 type Deps struct {
 	Matrix   Matrix
 	Ingester Ingester
+	Garbage  Garbage
 	Resolver Resolver
 	// Originals loads what edges ask for.
 	Originals asset.Loader
@@ -182,6 +190,8 @@ type Server struct {
 	mux    *http.ServeMux
 	guards []func(*http.Request) error
 	http   *http.Server
+	// streams ends when the server is being stopped: streams of changes have no end of their own.
+	streams context.Context
 }
 
 // New returns a server.
@@ -209,6 +219,9 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(io.Discard, "", 0), // what it would say is in the events
 	}
+	var stop context.CancelFunc
+	s.streams, stop = context.WithCancel(context.Background())
+	s.http.RegisterOnShutdown(stop)
 	return s, nil
 }
 

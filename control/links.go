@@ -2,9 +2,9 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -13,10 +13,34 @@ import (
 	"github.com/assetmatrix/assetmatrix/control/client"
 )
 
+type nameWrite struct {
+	call
+	Conditional
+	Product string `path:"product" doc:"the product's name"`
+	Name    string `path:"name" doc:"the product's name for the asset: all that is left of the path, slashes included"`
+}
+
+// operation returns the operation that the path and the conditions say.
+func (in *nameWrite) operation(op string) (client.Operation, error) {
+	name, err := nameOf(in.request)
+	if err != nil {
+		return client.Operation{}, err
+	}
+	o := client.Operation{Op: op, Product: in.Product, Name: name}
+	return o, readConditions(in.request, &o)
+}
+
 type linkOutput struct {
-	Status   int
+	Status int
+	Written
+	ETag     string `header:"ETag" doc:"the asset's current version, for If-Match"`
 	Location string `header:"Location" doc:"where the front door delivers the original"`
 	Body     client.Link
+}
+
+type deletedOutput struct {
+	Written
+	Body client.Deleted
 }
 
 func (s *Server) routeLinks(api huma.API) {
@@ -24,10 +48,14 @@ func (s *Server) routeLinks(api huma.API) {
 	put := &linkWriter{Server: s}
 	register(s, api, huma.Operation{
 		OperationID: "putLink", Method: http.MethodPut, Path: one, Summary: "Share an asset with a product",
-		Description: "Gives the asset a name in the product, or changes which version an existing name of it is pinned to. " +
-			"Answers 201 when the name is new, 200 otherwise, and 409 when the name is another asset's.",
+		Description: "Gives an asset, named by its id or by a name that it has, a name in the product, or changes which version an existing name of it " +
+			"is pinned to. Answers 201 when the name is new, 200 otherwise, and 409 when the name is another asset's.",
 	}, put.put)
-	put.specs = jsonBody[client.LinkSpec](api, one)
+	put.specs = jsonBody[client.LinkSpec](api, http.MethodPut, one)
+	register(s, api, huma.Operation{
+		OperationID: "deleteLink", Method: http.MethodDelete, Path: one, Summary: "Take a name from a product",
+		Description: "Does what deleteAsset does: the asset goes with its last name, in whatever product.",
+	}, s.deleteName(client.OpDeleteLink))
 }
 
 // A linkWriter is the operation that links.
@@ -36,8 +64,8 @@ type linkWriter struct {
 	specs content[client.LinkSpec]
 }
 
-func (w *linkWriter) put(ctx context.Context, in *nameInput) (*linkOutput, error) {
-	name, err := nameOf(in.request)
+func (w *linkWriter) put(ctx context.Context, in *nameWrite) (*linkOutput, error) {
+	op, err := in.operation(client.OpPutLink)
 	if err != nil {
 		return nil, err
 	}
@@ -45,47 +73,145 @@ func (w *linkWriter) put(ctx context.Context, in *nameInput) (*linkOutput, error
 	if err != nil {
 		return nil, err
 	}
-	return w.link(ctx, asset.Link{Product: in.Product, Name: name, Asset: spec.Asset, Pin: spec.Version})
-}
-
-// link brings the matrix to hold the link, and writes nothing when it does already.
-func (w *linkWriter) link(ctx context.Context, next asset.Link) (*linkOutput, error) {
-	out := &linkOutput{Location: deliveryPath(next.Product, next.Name)}
-	now := time.Now().UTC().Truncate(time.Millisecond)
-	revision, err := w.deps.Matrix.Update(ctx, func(v *catalog.View) ([]catalog.Mutation, error) {
-		if err := checkLink(v, &next); err != nil {
-			return nil, err
+	if op.Asset, op.Version = spec.Asset, spec.Version; spec.Product != "" || spec.Name != "" {
+		op.Target = &client.NameRef{Product: spec.Product, Name: spec.Name}
+	}
+	out := &linkOutput{Location: deliveryPath(op.Product, op.Name)}
+	revision, err := w.one(ctx, op, func(v *catalog.View, r client.Result) {
+		l, a, _ := v.Lookup(op.Product, op.Name)
+		out.Body, out.ETag, out.Status = linkOf(l), etagOf(a.Current), http.StatusOK
+		if r.Created {
+			out.Status = http.StatusCreated
 		}
-		l := next // as the closure may be run again, and a record that was handed over must not be changed
-		l.Created, out.Status = now, http.StatusCreated
-		if old, _, ok := v.Lookup(l.Product, l.Name); ok {
-			l.Created, l.Updated, out.Status = old.Created, now, http.StatusOK
-			if old.Pin == l.Pin {
-				out.Body = linkOf(old)
-				return nil, nil
-			}
-		}
-		out.Body = linkOf(&l)
-		return []catalog.Mutation{{PutLink: &l}}, nil
 	})
+	if err != nil {
+		return nil, err
+	}
 	out.Body.Revision = revision
+	out.Written, err = w.written(ctx, in.Writing, revision)
+	out.Body.Edges = out.edges
 	return out, err
 }
 
-// checkLink refuses what the catalog would, in the words of this API.
-func checkLink(v *catalog.View, l *asset.Link) error {
-	if _, err := productIn(v, l.Product); err != nil {
+// deleteName returns what answers the calls that take a name away.
+func (s *Server) deleteName(kind string) func(context.Context, *nameWrite) (*deletedOutput, error) {
+	return func(ctx context.Context, in *nameWrite) (*deletedOutput, error) {
+		op, err := in.operation(kind)
+		if err != nil {
+			return nil, err
+		}
+		out := &deletedOutput{}
+		revision, err := s.one(ctx, op, func(_ *catalog.View, r client.Result) {
+			out.Body = client.Deleted{Asset: r.Asset, AssetDeleted: r.AssetDeleted}
+		})
+		if err != nil {
+			return nil, err
+		}
+		out.Body.Revision = revision
+		out.Written, err = s.written(ctx, in.Writing, revision)
+		out.Body.Edges = out.edges
+		return out, err
+	}
+}
+
+// putLink brings the matrix to hold the link, and adds nothing when it does already.
+func (w *write) putLink() error {
+	op := w.op
+	if _, err := w.product(); err != nil {
 		return err
 	}
-	a, ok := v.Asset(l.Asset)
+	if err := checkName(op.Name); err != nil {
+		return err
+	}
+	a, err := w.linked()
+	if err != nil {
+		return err
+	}
+	next := asset.Link{Product: op.Product, Name: op.Name, Asset: a.ID, Pin: op.Version, Created: w.now}
+	old, was, taken := w.View().Lookup(op.Product, op.Name)
+	if err := w.meets(old, was); err != nil {
+		return err
+	}
+	w.result.Asset, w.result.Version, w.result.Created = a.ID, versionOf(&next, a), !taken
+	if taken {
+		if old.Asset != a.ID {
+			return fault(asset.ErrConflict, "/name", fmt.Sprintf("%q of product %q is the name of asset %s", op.Name, op.Product, old.Asset), "a name that is free, or the asset's own")
+		}
+		next.Created, next.Updated, next.Generation = old.Created, w.now, old.Generation
+		w.result.Unchanged = old.Pin == next.Pin
+	}
+	if op.Version != 0 && a.Version(op.Version) == nil {
+		return fault(errContent, "/version", fmt.Sprintf("the asset has no version %d", op.Version), fmt.Sprintf("1 to %d, or 0 for the current one", len(a.Versions)))
+	}
+	if w.result.Unchanged {
+		return nil
+	}
+	return w.Add(catalog.Mutation{PutLink: &next})
+}
+
+// linked returns the asset that the link is to lead to.
+func (w *write) linked() (*asset.Asset, error) {
+	op := w.op
+	switch {
+	case (op.Asset == "") == (op.Target == nil):
+		return nil, fault(errContent, "/asset", "what the link leads to is not given in one way", "an asset's id, or a product and its name for the asset")
+	case op.Target != nil:
+		return w.targeted()
+	}
+	a, ok := w.View().Asset(op.Asset)
 	if !ok {
-		return fault(asset.ErrNotFound, "/asset", fmt.Sprintf("there is no asset %q", l.Asset), "the id that an upload's answer and the assets of a product have")
+		return nil, fault(asset.ErrNotFound, "/asset", fmt.Sprintf("there is no asset %q", op.Asset), "the id that an upload's answer and the assets of a product have")
 	}
-	if old, _, taken := v.Lookup(l.Product, l.Name); taken && old.Asset != l.Asset {
-		return fault(asset.ErrConflict, "name", fmt.Sprintf("%q of product %q is the name of asset %s", l.Name, l.Product, old.Asset), "a name that is free, or the asset's own")
+	return a, w.server.allow(w.ctx, Read, a.Owner)
+}
+
+// targeted returns what the link's target leads to.
+func (w *write) targeted() (*asset.Asset, error) {
+	t := w.op.Target
+	switch {
+	case t.Product == "":
+		return nil, fault(errContent, "/target/product", "this field is missing", "the product whose name leads to the asset")
+	case t.Name == "":
+		return nil, fault(errContent, "/target/name", "this field is missing", "that product's name for the asset")
+	case *t == client.NameRef{Product: w.op.Product, Name: w.op.Name}:
+		return nil, fault(errContent, "/target/name", "the link refers to itself", "another name")
 	}
-	if l.Pin != 0 && a.Version(l.Pin) == nil {
-		return fault(errContent, "/version", fmt.Sprintf("the asset has no version %d", l.Pin), fmt.Sprintf("1 to %d, or 0 for the current one", len(a.Versions)))
+	if err := w.server.allow(w.ctx, Read, t.Product); err != nil {
+		return nil, err
+	}
+	if _, ok := w.View().Product(t.Product); !ok {
+		return nil, noProduct("/target/product", t.Product)
+	}
+	_, a, ok := w.View().Lookup(t.Product, t.Name)
+	if !ok {
+		return nil, fault(asset.ErrNotFound, "/target/name", fmt.Sprintf("product %q has no %q", t.Product, t.Name), "the names of "+assetsPath(t.Product))
+	}
+	return a, nil
+}
+
+// deleteName takes the name away, and the asset when that was its last.
+func (w *write) deleteName() error {
+	l, a, err := w.named()
+	if err != nil {
+		return err
+	}
+	if err := w.meets(l, a); err != nil {
+		return err
+	}
+	if err := w.Add(catalog.Mutation{DeleteLink: &catalog.LinkRef{Product: l.Product, Name: l.Name}}); err != nil {
+		return err
+	}
+	if len(w.View().LinksOf(a.ID)) > 0 {
+		return nil
+	}
+	w.result.AssetDeleted = true
+	return w.Add(catalog.Mutation{DeleteAsset: a.ID})
+}
+
+func checkName(name string) error {
+	if err := asset.CheckName(name); err != nil {
+		f, _ := errors.AsType[*asset.Fault](err)
+		return fault(f.Kind, "/name", f.Detail, f.Allowed)
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 type need struct {
 	verb Verb // "": nothing, not even a token
 	over reach
+	// reads: it is answered from a view, whose revision the caller may demand and is told.
+	reads bool
 }
 
 // A reach says for which products the verb is needed.
@@ -24,19 +26,35 @@ const (
 
 // needs are the needs of all operations by their id, and of the routes that /openapi.json does not show by their names.
 var needs = map[string]need{
-	"listProducts": {Read, some},
-	"getProduct":   {Read, named},
-	"putProduct":   {Admin, named},
-	"listAssets":   {Read, named},
-	"getAsset":     {Read, named},
-	"putAsset":     {Write, named},
-	"putLink":      {Write, named},
-	"livez":        {},
-	"readyz":       {},
-	"index":        {},
-	"openapi":      {},
-	"metrics":      {Read, every},
-	"pprof":        {Read, every},
+	"listProducts": {verb: Read, over: some, reads: true},
+	"getProduct":   {verb: Read, reads: true},
+	"putProduct":   {verb: Admin},
+	"listAssets":   {verb: Read, reads: true},
+	"getAsset":     {verb: Read, reads: true},
+	"putAsset":     {verb: Write},
+	"putLink":      {verb: Write},
+	"resolve":      {verb: Read, reads: true},
+
+	"changes":        {verb: Read, over: some, reads: true},
+	"replicas":       {verb: Read, over: every, reads: true},
+	"newestSnapshot": {verb: Replicate, over: every},
+	"getOriginal":    {verb: Replicate, over: every, reads: true},
+	"backup":         {verb: Admin, over: every},
+
+	"deleteProduct":  {verb: Admin},
+	"patchAsset":     {verb: Write},
+	"deleteAsset":    {verb: Delete},
+	"deleteLink":     {verb: Delete},
+	"transact":       {verb: Write, over: some}, // and for each operation what its call needs
+	"purge":          {verb: Purge, over: some},
+	"collectGarbage": {verb: Delete, over: every},
+
+	"livez":   {},
+	"readyz":  {},
+	"index":   {},
+	"openapi": {},
+	"metrics": {verb: Read, over: every},
+	"pprof":   {verb: Read, over: every},
 }
 
 // needOf returns the need of an operation or a route. One without a need is a mistake of whoever wrote the route.
@@ -56,6 +74,9 @@ func (n need) document(op *huma.Operation) {
 	op.Security = []map[string][]string{{}}
 	if n.verb != "" {
 		op.Security = []map[string][]string{{bearerScheme: {string(n.verb)}}}
+	}
+	if n.reads {
+		demandable(op)
 	}
 }
 

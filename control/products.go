@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
-	"time"
+	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -21,9 +21,27 @@ type productInput struct {
 	Product string `path:"product" doc:"the product's name: 1 to 63 of a-z, 0-9 and -, not beginning with -"`
 }
 
+type productWrite struct {
+	call
+	Conditional
+	Product string `path:"product" doc:"the product's name: 1 to 63 of a-z, 0-9 and -, not beginning with -"`
+}
+
 type productOutput struct {
+	ETag string `header:"ETag" doc:"the product's state, for If-Match"`
+	Body client.Product
+}
+
+type putProductOutput struct {
 	Status int
-	Body   client.Product
+	Written
+	ETag string `header:"ETag" doc:"the product's state, for If-Match"`
+	Body client.Product
+}
+
+type doneOutput struct {
+	Written
+	Body client.Done
 }
 
 type productsOutput struct{ Body client.Products }
@@ -37,25 +55,32 @@ func (s *Server) routeProducts(api huma.API) {
 		OperationID: "putProduct", Method: http.MethodPut, Path: one, Summary: "Define a product",
 		Description: "Makes the product, or gives the existing one this shape: what is left out is unset. Answers 201 when the product is new, 200 otherwise.",
 	}, put.put)
-	put.specs = jsonBody[client.ProductSpec](api, one)
+	put.specs = jsonBody[client.ProductSpec](api, http.MethodPut, one)
+	register(s, api, huma.Operation{
+		OperationID: "deleteProduct", Method: http.MethodDelete, Path: one, Summary: "Delete a product",
+		Description: "Answers 409 and says what there is while the product owns assets or has links.",
+	}, s.deleteProduct)
 }
 
-func (s *Server) listProducts(_ context.Context, _ *struct{ call }) (*productsOutput, error) {
-	v := s.deps.Matrix.View()
+func (s *Server) listProducts(ctx context.Context, in *struct{ call }) (*productsOutput, error) {
+	v := in.view
 	out := &productsOutput{client.Products{Products: []client.Product{}, Revision: v.Revision()}}
 	for p := range v.Products() {
+		if !s.sees(ctx, p.Name) {
+			continue
+		}
 		out.Body.Products = append(out.Body.Products, productOf(p, v.Revision()))
 	}
 	return out, nil
 }
 
 func (s *Server) getProduct(_ context.Context, in *productInput) (*productOutput, error) {
-	v := s.deps.Matrix.View()
+	v := in.view
 	p, err := productIn(v, in.Product)
 	if err != nil {
 		return nil, err
 	}
-	return &productOutput{http.StatusOK, productOf(p, v.Revision())}, nil
+	return &productOutput{strconv.Quote(stateOfProduct(p)), productOf(p, v.Revision())}, nil
 }
 
 // productIn returns the product, or the error that says that there is none.
@@ -63,12 +88,12 @@ func productIn(v *catalog.View, name string) (*asset.Product, error) {
 	if p, ok := v.Product(name); ok {
 		return p, nil
 	}
-	return nil, fault(asset.ErrNotFound, "product", fmt.Sprintf("there is no product %q", name), "the products of /v1/products")
+	return nil, noProduct("product", name)
 }
 
 func productOf(p *asset.Product, revision uint64) client.Product {
 	out := client.Product{
-		Name: p.Name, Created: p.Created, Revision: revision,
+		Name: p.Name, Created: p.Created, State: stateOfProduct(p), Revision: revision,
 		ProductSpec: client.ProductSpec{Presets: p.Presets, Origins: p.Origins},
 	}
 	if p.Lifetimes != (asset.Lifetimes{}) {
@@ -84,46 +109,106 @@ type productWriter struct {
 	specs content[client.ProductSpec]
 }
 
-func (w *productWriter) put(ctx context.Context, in *productInput) (*productOutput, error) {
-	if err := asset.CheckProductName("product", in.Product); err != nil {
-		return nil, err
-	}
+func (w *productWriter) put(ctx context.Context, in *productWrite) (*putProductOutput, error) {
 	spec, err := w.specs.read(in.request)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkLifetimes(spec.Lifetimes); err != nil {
+	op := client.Operation{Op: client.OpPutProduct, Product: in.Product, Presets: spec.Presets, Lifetimes: spec.Lifetimes, Origins: spec.Origins}
+	if err := readConditions(in.request, &op); err != nil {
 		return nil, err
 	}
-	next := asset.Product{Name: in.Product, Presets: spec.Presets, Origins: spec.Origins}
-	if spec.Lifetimes != nil {
-		next.Lifetimes = asset.Lifetimes(*spec.Lifetimes)
+	out := &putProductOutput{}
+	revision, err := w.one(ctx, op, func(v *catalog.View, r client.Result) {
+		p, _ := v.Product(in.Product)
+		out.Body, out.Status = productOf(p, 0), http.StatusOK
+		if r.Created {
+			out.Status = http.StatusCreated
+		}
+	})
+	if err != nil {
+		return nil, err
 	}
-	if err := next.Validate(); err != nil {
-		return nil, aboutContent(err)
-	}
-	return w.define(ctx, next)
+	out.ETag, out.Body.Revision = strconv.Quote(out.Body.State), revision
+	out.Written, err = w.written(ctx, in.Writing, revision)
+	out.Body.Edges = out.edges
+	return out, err
 }
 
-// define brings the matrix to hold the product, and writes nothing when it does already.
-func (w *productWriter) define(ctx context.Context, next asset.Product) (*productOutput, error) {
-	out := &productOutput{}
-	now := time.Now().UTC().Truncate(time.Millisecond)
-	revision, err := w.deps.Matrix.Update(ctx, func(v *catalog.View) ([]catalog.Mutation, error) {
-		p := next // as the closure may be run again, and a record that was handed over must not be changed
-		p.Created, out.Status = now, http.StatusCreated
-		if old, ok := v.Product(p.Name); ok {
-			p.Created, p.Updated, out.Status = old.Created, now, http.StatusOK
-			if sameProduct(old, &p) {
-				out.Body = productOf(old, 0)
-				return nil, nil
-			}
-		}
-		out.Body = productOf(&p, 0)
-		return []catalog.Mutation{{PutProduct: &p}}, nil
-	})
-	out.Body.Revision = revision
-	return out, err
+func (s *Server) deleteProduct(ctx context.Context, in *productWrite) (*doneOutput, error) {
+	op := client.Operation{Op: client.OpDeleteProduct, Product: in.Product}
+	if err := readConditions(in.request, &op); err != nil {
+		return nil, err
+	}
+	revision, err := s.one(ctx, op, func(*catalog.View, client.Result) {})
+	if err != nil {
+		return nil, err
+	}
+	w, err := s.written(ctx, in.Writing, revision)
+	return &doneOutput{w, client.Done{Revision: revision, Edges: w.edges}}, err
+}
+
+// putProduct brings the matrix to hold the product, and adds nothing when it does already.
+func (w *write) putProduct() error {
+	next, err := productOfSpec(w.op)
+	if err != nil {
+		return err
+	}
+	old, ok := w.View().Product(next.Name)
+	if err := w.meetsProduct(old); err != nil {
+		return err
+	}
+	w.result.Created, next.Created = !ok, w.now
+	if ok {
+		next.Created, next.Updated, next.Generation = old.Created, w.now, old.Generation
+		w.result.Unchanged = sameProduct(old, &next)
+	}
+	if w.result.Unchanged {
+		return nil
+	}
+	return w.Add(catalog.Mutation{PutProduct: &next})
+}
+
+// productOfSpec returns the product that an operation defines.
+func productOfSpec(op *client.Operation) (asset.Product, error) {
+	p := asset.Product{Name: op.Product, Presets: op.Presets, Origins: op.Origins}
+	if err := asset.CheckProductName("/product", p.Name); err != nil {
+		return p, err
+	}
+	if err := checkLifetimes(op.Lifetimes); err != nil {
+		return p, err
+	}
+	if op.Lifetimes != nil {
+		p.Lifetimes = asset.Lifetimes(*op.Lifetimes)
+	}
+	return p, aboutContent(p.Validate())
+}
+
+func (w *write) deleteProduct() error {
+	p, err := w.product()
+	if err != nil {
+		return err
+	}
+	if err := w.meetsProduct(p); err != nil {
+		return err
+	}
+	return w.Add(catalog.Mutation{DeleteProduct: p.Name})
+}
+
+// meetsProduct holds a product, nil for none, against the operation's conditions.
+func (w *write) meetsProduct(p *asset.Product) error {
+	op := w.op
+	switch {
+	case p == nil && op.IfState != "":
+		return fault(asset.ErrPrecondition, "/if_state", "there is no such product", "no condition, or that there is none")
+	case p == nil:
+		return nil
+	case op.CreateOnly:
+		return fault(asset.ErrPrecondition, "/create_only", fmt.Sprintf("the product is there, in the state %q", stateOfProduct(p)), "the name of a new product")
+	case op.IfState != "" && op.IfState != stateOfProduct(p):
+		return fault(asset.ErrPrecondition, "/if_state", fmt.Sprintf("the product is in the state %q", stateOfProduct(p)), strconv.Quote(stateOfProduct(p)))
+	}
+	return nil
 }
 
 // sameProduct compares all but the times.

@@ -13,7 +13,7 @@ import (
 // uploadOf reads the head of an upload.
 func uploadOf(in *uploadInput) (asset.Upload, error) {
 	r := in.request
-	u := asset.Upload{Product: in.Product, Body: r.Body, Size: r.ContentLength, MediaType: r.Header.Get("Content-Type")}
+	u := asset.Upload{Product: in.Product, Body: r.Body, Size: r.ContentLength, MediaType: r.Header.Get("Content-Type"), Status: asset.Status(in.Status)}
 	for _, read := range []func(*http.Request, *asset.Upload) error{
 		readName, refuseCodings, readIfMatch, readIfNoneMatch, readDigests,
 	} {
@@ -49,12 +49,18 @@ func readIfMatch(r *http.Request, u *asset.Upload) error {
 	if value == "" {
 		return nil
 	}
-	n, err := strconv.Atoi(strings.Trim(value, `"`))
-	if err != nil || n < 1 || etagOf(n) != value {
+	n, ok := versionIn(value)
+	if !ok {
 		return fault(asset.ErrInvalid, "If-Match", "this is no version", `the number of one version in quotes, such as "3"`)
 	}
 	u.IfVersion = &n
 	return nil
+}
+
+// versionIn returns the version that is an entity tag.
+func versionIn(value string) (n int, ok bool) {
+	n, err := strconv.Atoi(strings.Trim(value, `"`))
+	return n, err == nil && n >= 1 && etagOf(n) == value
 }
 
 func readIfNoneMatch(r *http.Request, u *asset.Upload) error {

@@ -32,6 +32,7 @@ type Product struct {
 	// State changes whenever the product does: what If-Match is compared with.
 	State    string `json:"state" doc:"changes whenever the product does: what If-Match is compared with"`
 	Revision uint64 `json:"revision" doc:"of the matrix in which the product stands so"`
+	Edges    *Edges `json:"edges,omitempty" doc:"of a write that was asked to wait for them"`
 }
 
 // Products are all products.
@@ -44,7 +45,8 @@ type Products struct {
 type Receipt struct {
 	asset.Receipt
 	// Path is where the front door delivers the original.
-	Path string `json:"path" doc:"where the front door delivers the original"`
+	Path  string `json:"path" doc:"where the front door delivers the original"`
+	Edges *Edges `json:"edges,omitempty" doc:"of a write that was asked to wait for them"`
 }
 
 // An Entry is what a product's name leads to.
@@ -73,6 +75,7 @@ type Entry struct {
 	Archived time.Time `json:"archived,omitzero" doc:"when the asset became ARCHIVED"`
 	Path     string    `json:"path" doc:"where the front door delivers the original"`
 	Revision uint64    `json:"revision"`
+	Edges    *Edges    `json:"edges,omitempty" doc:"of a write that was asked to wait for them"`
 }
 
 // A Page is a part of a product's assets.
@@ -117,4 +120,5 @@ type Link struct {
 	Version  int       `json:"version,omitempty" doc:"the one that the link is pinned to; left out: it follows the asset"`
 	Created  time.Time `json:"created"`
 	Revision uint64    `json:"revision,omitempty" doc:"of the matrix in which the link stands so"`
+	Edges    *Edges    `json:"edges,omitempty" doc:"of a write that was asked to wait for them"`
 }

@@ -69,6 +69,11 @@ func (c *Client) Transact(ctx context.Context, operations []Operation) (Transact
 	return send[Transacted](ctx, c, http.MethodPost, "/v1/transactions", Transaction{operations}, Condition{})
 }
 
+// TransactText is [Client.Transact] of a whole [Transaction] in JSON, which the server judges as it stands.
+func (c *Client) TransactText(ctx context.Context, transaction []byte) (Transacted, error) {
+	return sendBody[Transacted](ctx, c, http.MethodPost, "/v1/transactions", transaction, Condition{})
+}
+
 // Purge makes what was delivered unreachable everywhere, so that it is made anew.
 func (c *Client) Purge(ctx context.Context, spec PurgeSpec) (Done, error) {
 	return send[Done](ctx, c, http.MethodPost, "/v1/purge", spec, Condition{})
@@ -110,6 +115,7 @@ func sendBody[T any](ctx context.Context, c *Client, method, path string, text [
 // A Done says that a write was done.
 type Done struct {
 	Revision uint64 `json:"revision" doc:"of the matrix in which the write is visible"`
+	Edges    *Edges `json:"edges,omitempty" doc:"of a write that was asked to wait for them"`
 }
 
 // An AssetPatch changes of an asset what is given in it, and nothing else.
@@ -173,6 +179,7 @@ type Deleted struct {
 	// AssetDeleted: it was the asset's last name.
 	AssetDeleted bool   `json:"asset_deleted" doc:"it was the asset's last name, and the asset is deleted with it"`
 	Revision     uint64 `json:"revision" doc:"of the matrix in which the name is free"`
+	Edges        *Edges `json:"edges,omitempty" doc:"of a write that was asked to wait for them"`
 }
 
 // A PurgeSpec names one thing, a tag perhaps together with a product.
@@ -201,6 +208,7 @@ type Collected struct {
 	Count    int    `json:"count"`
 	Size     int64  `json:"size" doc:"bytes"`
 	Revision uint64 `json:"revision"`
+	Edges    *Edges `json:"edges,omitempty" doc:"of a write that was asked to wait for them"`
 }
 
 // The operations of a transaction. Each does what the call does that it is named after.
@@ -226,7 +234,7 @@ type Transaction struct {
 // An Operation is one write of a transaction: Op says which, and each takes the fields that its call takes. OpPutAsset
 // has a Digest in the place of bytes.
 type Operation struct {
-	Op string `json:"op"`
+	Op string `json:"op" doc:"which write it is"`
 	// Product and Name are those of the call's path; of a purge, the product of [PurgeSpec].
 	Product string `json:"product,omitempty" doc:"the product's name"`
 	Name    string `json:"name,omitempty" doc:"the product's name for the asset, not percent-encoded"`
@@ -240,9 +248,8 @@ type Operation struct {
 	Lifetimes *Lifetimes        `json:"lifetimes,omitempty" doc:"what answers for unpinned URLs carry in Cache-Control"`
 	Origins   []string          `json:"origins,omitempty" nullable:"false" doc:"the CORS origins that may read"`
 
-	// Digest is that of an original that a version in the matrix has; MediaType, when it is given, is the new version's.
-	Digest    *asset.Digest `json:"digest,omitempty" doc:"the SHA-256, hexadecimal, of an original that a version in the matrix has"`
-	MediaType string        `json:"type,omitempty" doc:"the media type of a file that is no picture; left out: as the original has it"`
+	// Digest is that of an original which a version in the matrix has already.
+	Digest *asset.Digest `json:"digest,omitempty" pattern:"^[0-9a-f]{64}$" doc:"the SHA-256, hexadecimal, of an original that a version in the matrix has already"`
 
 	Status  asset.Status `json:"status,omitempty" enum:"PENDING,ACTIVE,ARCHIVED"`
 	Current int          `json:"current,omitempty" minimum:"1" doc:"the version that unpinned URLs get from now on"`
@@ -292,6 +299,7 @@ type Transacted struct {
 	Revision uint64 `json:"revision" doc:"of the matrix in which all of it is visible"`
 	// Results are those of the operations, in their order.
 	Results []Result `json:"results" nullable:"false" doc:"of the operations, in their order"`
+	Edges   *Edges   `json:"edges,omitempty" doc:"of a write that was asked to wait for them"`
 }
 
 // A Result is what one operation of a transaction did.
