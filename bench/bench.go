@@ -1,0 +1,144 @@
+// Package bench measures what the program promises. It boots the real thing on loopback, in a directory of its own that
+// it removes, and reports figures beside their targets.
+//
+// Its one invariant: a figure is a measurement of this run on this machine; no constant stands in for one, and what was
+// not measured has no figure.
+//
+//	scenario, ok := bench.Find("commits")
+//	report, err := scenario.Run(ctx, bench.Options{Dir: ".", Quick: true})
+//	if err != nil { … }
+//	err = report.Print(os.Stdout)
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// A Scenario is one thing to measure.
+type Scenario struct {
+	Name string
+	// Short says in one line what is measured.
+	Short string
+
+	measure func(ctx context.Context, r *run) error
+}
+
+// Scenarios returns all scenarios.
+func Scenarios() []Scenario {
+	return []Scenario{
+		{"sync", "acknowledged → visible on 64 edges, at 100 transactions a second", syncScenario},
+		{"commits", "durable transactions a second, with one writer and with many", commitsScenario},
+		{"catalog", "lookups, memory and restart with 1M and 10M assets", catalogScenario},
+	}
+}
+
+// Find returns the scenario with that name.
+func Find(name string) (Scenario, bool) {
+	for _, s := range Scenarios() {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Scenario{}, false
+}
+
+// Options say how a scenario is run.
+type Options struct {
+	// Quick takes sizes with which it ends within a minute.
+	Quick bool
+	// Dir is where the directory for the run's data is made; it is removed at the end. Empty: the working directory.
+	Dir string
+	// Program is the file of this program, of which restarts start processes; empty: the one that runs.
+	Program string
+	// Version is the program's, for the report.
+	Version string
+	// Progress is called as the run goes on, by one goroutine at a time; it may be nil.
+	Progress func(Progress)
+}
+
+// Progress is how far a step of a run is: Done of Total, whatever it counts; Total is 0 when nobody knows.
+type Progress struct {
+	Step        string
+	Done, Total int
+}
+
+// A run is a scenario that is being measured.
+type run struct {
+	Options
+	dir    string
+	report *Report
+}
+
+// Run measures. What it fails with is no missed target, but that something could not be measured, or that what was
+// measured did not hold: an acknowledged write that was not there. Whatever it started has ended when it returns, and its
+// data is gone, also when ctx ends.
+func (s Scenario) Run(ctx context.Context, o Options) (_ Report, err error) {
+	r, err := newRun(s.Name, o)
+	if err != nil {
+		return Report{}, fmt.Errorf("bench %s: %w", s.Name, err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(r.dir)) }()
+	if err := s.measure(ctx, r); err != nil {
+		return Report{}, fmt.Errorf("bench %s: %w", s.Name, err)
+	}
+	return *r.report, nil
+}
+
+func newRun(scenario string, o Options) (*run, error) {
+	if o.Program == "" {
+		o.Program = "/proc/self/exe"
+	}
+	dir, err := filepath.Abs(o.Dir) // the working directory for ""
+	if err != nil {
+		return nil, err
+	}
+	if dir, err = os.MkdirTemp(dir, ".assetmatrix-bench-"); err != nil {
+		return nil, fmt.Errorf("no place for the data: %w", err)
+	}
+	environment, err := environmentOf(dir, o)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return &run{Options: o, dir: dir, report: &Report{Scenario: scenario, Environment: environment}}, nil
+}
+
+// progress says how far a step is.
+func (r *run) progress(step string, done, total int) {
+	if r.Progress != nil {
+		r.Progress(Progress{step, done, total})
+	}
+}
+
+// timed says how far a step is that takes as long as expected, until the function that it returns is called.
+func (r *run) timed(step string, expected time.Duration) (done func()) {
+	stop := make(chan struct{})
+	var ticking sync.WaitGroup
+	ticking.Go(func() {
+		tick := time.NewTicker(expected/100 + time.Millisecond)
+		defer tick.Stop()
+		for i := range 100 {
+			r.progress(step, i, 100)
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	return func() {
+		close(stop)
+		ticking.Wait()
+		r.progress(step, 100, 100)
+	}
+}
+
+// path is a place below the run's directory.
+func (r *run) path(elements ...string) string {
+	return filepath.Join(append([]string{r.dir}, elements...)...)
+}

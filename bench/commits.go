@@ -1,0 +1,194 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/assetmatrix/assetmatrix/catalog"
+)
+
+// commitsSize is how much the commits scenario does.
+type commitsSize struct {
+	writers []int         // the numbers of writers to try; the first is the figure of one
+	lasts   time.Duration // with each
+}
+
+func commitsScenario(ctx context.Context, r *run) error {
+	size := commitsSize{writers: []int{1, 64, 128, 256, 512}, lasts: 15 * time.Second}
+	if r.Quick {
+		size.lasts = 4 * time.Second
+	}
+	return commits(ctx, r, size)
+}
+
+// commits lets so many writers commit as fast as they are answered, each number of them on a matrix of its own, which is
+// then closed, opened again, and searched for all that was acknowledged.
+func commits(ctx context.Context, r *run, size commitsSize) error {
+	floor, err := flushes(ctx, r.path("flushes"), size.lasts/8)
+	if err != nil {
+		return err
+	}
+	var levels []commitLevel
+	for _, writers := range size.writers {
+		level, err := commitWith(ctx, r, writers, size.lasts)
+		if err != nil {
+			return fmt.Errorf("%d writers: %w", writers, err)
+		}
+		levels = append(levels, level)
+	}
+	reportCommits(r.report, levels, floor)
+	return nil
+}
+
+// A commitLevel is what so many writers got.
+type commitLevel struct {
+	writers int
+	took    time.Duration
+	latency distribution // of each transaction, as its writer saw it
+	grouped int          // transactions in groups
+	groups  int          // messages of the log
+	missing int          // acknowledged transactions that were not there afterwards
+}
+
+func (l *commitLevel) perSecond() float64 { return float64(len(l.latency)) / l.took.Seconds() }
+
+// groupSize is the mean number of transactions in a message.
+func (l *commitLevel) groupSize() float64 { return float64(l.grouped) / float64(max(l.groups, 1)) }
+
+// committed counts a message.
+func (l *commitLevel) committed(transactions int, _ time.Duration) {
+	l.groups++
+	l.grouped += transactions
+}
+
+func reportCommits(r *Report, levels []commitLevel, floor distribution) {
+	one, best := &levels[0], &levels[0]
+	t := Table{
+		Title: "By the number of writers (as a writer sees a commit)",
+		Head:  append(distributionHead("WRITERS"), "TRANSACTIONS/s", "IN A GROUP"),
+	}
+	missing := 0
+	for i := range levels {
+		l := &levels[i]
+		if l.perSecond() > best.perSecond() {
+			best = l
+		}
+		missing += l.missing
+		t.Rows = append(t.Rows, append(l.latency.row(fmt.Sprint(l.writers)), number(l.perSecond()), number(l.groupSize())))
+	}
+	r.atLeast("transactions_per_second", best.perSecond(), "1/s", 20_000)
+	r.figure("transactions_per_second_1_writer", one.perSecond(), "1/s")
+	r.figure("writers", float64(best.writers), "writers")
+	r.figure("commit_p50_ms", ms(best.latency.at(0.5)), "ms")
+	r.figure("commit_p99_ms", ms(best.latency.at(0.99)), "ms")
+	r.figure("commit_p50_ms_1_writer", ms(one.latency.at(0.5)), "ms")
+	r.figure("commit_p99_ms_1_writer", ms(one.latency.at(0.99)), "ms")
+	r.figure("group_size", best.groupSize(), "transactions")
+	r.figure("flush_p50_ms", ms(floor.at(0.5)), "ms")
+	r.atMost("acknowledged_missing", float64(missing), "transactions", 0)
+	r.table(t)
+	r.table(Table{Title: "What the disk takes for 4 KiB and fsync", Head: distributionHead(""), Rows: [][]string{floor.row("fsync")}})
+}
+
+// commitWith measures so many writers on a new matrix.
+func commitWith(ctx context.Context, r *run, writers int, lasts time.Duration) (commitLevel, error) {
+	dir := r.path(fmt.Sprint("writers-", writers))
+	defer func() { _ = os.RemoveAll(dir) }() // Run reports what cannot be removed
+	cfg := catalog.DefaultConfig()
+	cfg.Dir = dir
+	level := commitLevel{writers: writers}
+	done := r.timed(fmt.Sprintf("%d writers", writers), lasts)
+	all, err := level.load(ctx, cfg, lasts)
+	done()
+	if err != nil {
+		return level, err
+	}
+	level.missing, err = missing(ctx, cfg, all)
+	return level, err
+}
+
+// load lets the writers write and returns them.
+func (l *commitLevel) load(ctx context.Context, cfg catalog.Config, lasts time.Duration) (_ []*writer, err error) {
+	c, err := catalog.Open(ctx, cfg, catalog.Events{Committed: l.committed})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	const product = "shop"
+	if err := addProducts(ctx, c, product); err != nil {
+		return nil, err
+	}
+	all := make([]*writer, l.writers)
+	for i := range all {
+		all[i] = newWriter(i, product)
+	}
+	start := time.Now()
+	l.latency, err = commitUntil(ctx, c, all, start.Add(lasts))
+	l.took = time.Since(start)
+	return all, err
+}
+
+// commitUntil returns how long each commit took. A commit that is under way at the end is waited for.
+func commitUntil(ctx context.Context, c *catalog.Catalog, all []*writer, end time.Time) (distribution, error) {
+	samples, errs := make([][]time.Duration, len(all)), make([]error, len(all))
+	var writing sync.WaitGroup
+	for i, w := range all {
+		writing.Go(func() { samples[i], errs[i] = w.writeUntil(ctx, c, end) })
+	}
+	writing.Wait()
+	var together []time.Duration
+	for _, s := range samples {
+		together = append(together, s...)
+	}
+	return newDistribution(together), errors.Join(errs...)
+}
+
+func (w *writer) writeUntil(ctx context.Context, c *catalog.Catalog, end time.Time) (took []time.Duration, err error) {
+	for before := time.Now(); before.Before(end); {
+		if _, err := w.write(ctx, c); err != nil {
+			return nil, err
+		}
+		now := time.Now()
+		took, before = append(took, now.Sub(before)), now
+	}
+	return took, nil
+}
+
+// missing opens the matrix again and returns how many transactions are not there that the writers saw acknowledged.
+func missing(ctx context.Context, cfg catalog.Config, all []*writer) (n int, err error) {
+	c, err := catalog.Open(ctx, cfg, catalog.Events{})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	for _, w := range all {
+		n += w.missing(c.View())
+	}
+	return n, nil
+}
+
+// flushes measures for a while what the disk itself takes to append 4 KiB and flush them: no durable commit can be faster.
+func flushes(ctx context.Context, path string, lasts time.Duration) (_ distribution, err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	var took []time.Duration
+	block := make([]byte, 4096)
+	for start := time.Now(); time.Since(start) < lasts || len(took) == 0; {
+		before := time.Now()
+		if _, err := f.Write(block); err != nil {
+			return nil, err
+		}
+		if err := errors.Join(f.Sync(), ctx.Err()); err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(before))
+	}
+	return newDistribution(took), nil
+}

@@ -1,0 +1,89 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/catalog"
+)
+
+func TestCommits(t *testing.T) {
+	r := testRun(t)
+	if err := commits(t.Context(), r, commitsSize{writers: []int{1, 4}, lasts: 200 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"transactions_per_second", "transactions_per_second_1_writer", "commit_p50_ms", "commit_p99_ms", "group_size", "flush_p50_ms"} {
+		if r.report.value(t, name) <= 0 {
+			t.Errorf("%s is %v", name, r.report.value(t, name))
+		}
+	}
+	if n := r.report.value(t, "acknowledged_missing"); n != 0 {
+		t.Errorf("%v acknowledged transactions are missing", n)
+	}
+	if best, one := r.report.value(t, "transactions_per_second"), r.report.value(t, "transactions_per_second_1_writer"); best < one {
+		t.Errorf("the best of all is %v, that of one writer %v", best, one)
+	}
+}
+
+func TestCommitsInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	r := testRun(t)
+	r.Progress = func(p Progress) { // the writers begin
+		if p.Done > 0 {
+			interrupt()
+		}
+	}
+	if err := commits(ctx, r, commitsSize{writers: []int{2}, lasts: 8 * time.Second}); !errors.Is(err, context.Canceled) {
+		t.Errorf("it ended with %v", err)
+	}
+	if _, err := flushes(ctx, r.path("flushes"), time.Hour); !errors.Is(err, context.Canceled) {
+		t.Errorf("flushing ended with %v", err)
+	}
+}
+
+// What a writer saw acknowledged and is not there is counted, one by one.
+func TestMissing(t *testing.T) {
+	cfg := catalog.DefaultConfig()
+	cfg.Dir = t.TempDir()
+	c, err := catalog.Open(t.Context(), cfg, catalog.Events{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := addProducts(t.Context(), c, "shop"); err != nil {
+		t.Fatal(err)
+	}
+	w := newWriter(3, "shop")
+	for range 5 {
+		if _, err := w.write(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := w.missing(c.View()); n != 0 || w.made != 5 {
+		t.Errorf("%d of %d are missing", n, w.made)
+	}
+	for i, want := range []int{5: 0, 6: 1, 7: 2, 9: 4} {
+		claimed := *w
+		if claimed.made = i; want > 0 && claimed.missing(c.View()) != want {
+			t.Errorf("of %d claimed, %d are missing, want %d", i, claimed.missing(c.View()), want)
+		}
+	}
+	link, a, _ := c.View().Lookup("shop", w.name(0))
+	_, err = c.Update(t.Context(), func(*catalog.View) ([]catalog.Mutation, error) {
+		return []catalog.Mutation{{DeleteLink: &catalog.LinkRef{Product: "shop", Name: link.Name}}}, nil
+	})
+	if err != nil || a.Status != asset.Active {
+		t.Fatal(err)
+	}
+	if n := w.missing(c.View()); n != 2 { // the upload and the version
+		t.Errorf("after a deletion %d are missing", n)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := missing(t.Context(), cfg, []*writer{w}); n != 2 || err != nil {
+		t.Errorf("after opening again %d are missing, %v", n, err)
+	}
+}

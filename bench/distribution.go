@@ -1,0 +1,88 @@
+package bench
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A distribution is every sample of a duration, in ascending order. Nothing is thrown together before it is asked, so its
+// quantiles are samples, not estimates.
+type distribution []time.Duration
+
+// newDistribution takes the samples over.
+func newDistribution(samples []time.Duration) distribution {
+	slices.Sort(samples)
+	return samples
+}
+
+// at returns the smallest sample that at least the share q of all, 0–1, does not exceed (nearest rank); 0 of none.
+func (d distribution) at(q float64) time.Duration {
+	if len(d) == 0 {
+		return 0
+	}
+	rank := int(math.Ceil(q * float64(len(d))))
+	return d[min(max(rank, 1), len(d))-1]
+}
+
+// distributionHead are the columns of row.
+func distributionHead(of string) []string {
+	return []string{of, "COUNT", "P50 ms", "P90 ms", "P99 ms", "P99.9 ms", "MAX ms"}
+}
+
+func (d distribution) row(name string) []string {
+	row := []string{name, grouped(int64(len(d)))}
+	for _, q := range []float64{0.5, 0.9, 0.99, 0.999, 1} {
+		row = append(row, number(ms(d.at(q))))
+	}
+	return row
+}
+
+// steps are the bounds of a histogram's buckets within a decade.
+var steps = [...]float64{1, 1.5, 2, 3, 5, 7}
+
+// barWidth is the fullest bucket's, in characters.
+const barWidth = 40
+
+// histogram draws d with buckets whose bounds grow like the samples do; zeros have one of their own.
+func (d distribution) histogram(title string) Table {
+	t := Table{Title: title, Head: []string{"UP TO ms", "COUNT", "SHARE", ""}}
+	zeros, _ := slices.BinarySearch(d, 1)
+	counts, bounds := d[zeros:].buckets()
+	if zeros > 0 {
+		counts, bounds = slices.Insert(counts, 0, zeros), slices.Insert(bounds, 0, 0)
+	}
+	fullest := slices.Max(append(counts, 0))
+	for i, n := range counts {
+		share := fmt.Sprintf("%.2f %%", 100*float64(n)/float64(len(d)))
+		t.Rows = append(t.Rows, []string{number(ms(bounds[i])), grouped(int64(n)), share, bar(n, fullest)})
+	}
+	return t
+}
+
+// buckets counts the samples up to each bound that are above the bound before, from the first bucket with a sample to the
+// last. Up to 10 µs there is one bucket.
+func (d distribution) buckets() (counts []int, bounds []time.Duration) {
+	rest := d
+	for decade := float64(10 * time.Microsecond); len(rest) > 0; decade *= 10 {
+		for _, step := range steps {
+			bound := time.Duration(decade * step)
+			n, _ := slices.BinarySearch(rest, bound+1)
+			rest = rest[n:]
+			if n > 0 || len(counts) > 0 && len(rest) > 0 {
+				counts, bounds = append(counts, n), append(bounds, bound)
+			}
+		}
+	}
+	return counts, bounds
+}
+
+// bar draws n as a part of most; what is there at all is seen.
+func bar(n, most int) string {
+	if width := n * barWidth / most; width > 0 || n == 0 {
+		return strings.Repeat("█", width)
+	}
+	return "▏"
+}

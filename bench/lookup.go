@@ -1,0 +1,159 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/assetmatrix/assetmatrix/catalog"
+	"github.com/assetmatrix/assetmatrix/resolve"
+)
+
+// liveRate is how many transactions a second are committed while lookups are measured.
+const liveRate = 100
+
+// accept is what a browser sends for an <img>.
+const accept = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
+
+// lookups measures [catalog.View.Find] with and without a writer beside it. Every lookup takes the newest view, as every
+// request does.
+func (b *catalogBench) lookups(ctx context.Context) (err error) {
+	drawn := b.draw(b.size.lookups)
+	b.m.allocs, err = allocations(len(drawn)/10, func(i int) error { return b.find(&drawn[i]) })
+	if err != nil {
+		return err
+	}
+	round := func(i int) error { return b.find(&drawn[i]) }
+	if b.m.quiet, err = b.rounds(ctx, "looking up", len(drawn), round); err != nil {
+		return err
+	}
+	return b.besideWriter(ctx, func() (err error) {
+		b.m.busy, err = b.rounds(ctx, "looking up beside a writer", len(drawn), round)
+		return err
+	})
+}
+
+// A pick is an existing name.
+type pick struct{ product, name string }
+
+// draw returns n pictures of the import at random, with their names one behind another in memory.
+func (b *catalogBench) draw(n int) []pick {
+	p := b.size.population
+	random := rand.New(rand.NewPCG(1, uint64(n)))
+	picks := make([]pick, n)
+	products := make([]string, p.products)
+	for i := range products {
+		products[i] = p.product(i)
+	}
+	for i := range picks {
+		product, k := random.IntN(p.products), random.IntN(p.each)
+		for !p.isPicture(product, k) {
+			k = random.IntN(p.each)
+		}
+		picks[i] = pick{products[product], nameOf(k)}
+	}
+	return picks
+}
+
+func (b *catalogBench) find(p *pick) error {
+	if e, ok := b.catalog.View().Find(p.product, p.name, 0); !ok || e.Number == 0 {
+		return fmt.Errorf("%s/%s was not found: %w", p.product, p.name, errors.Join(b.catalog.View().Err(), errLost))
+	}
+	return nil
+}
+
+// errLost says that what was imported is not there.
+var errLost = errors.New("it was imported")
+
+// resolves measures a whole resolve: parsing the URL, and looking up everything that the answer needs.
+func (b *catalogBench) resolves(ctx context.Context) error {
+	r, err := resolve.New(resolve.DefaultConfig(), func() resolve.View { return b.catalog.View() })
+	if err != nil {
+		return err
+	}
+	picks := b.draw(b.size.lookups / 4)
+	urls := make([]string, len(picks))
+	for i, p := range picks {
+		urls[i] = "/" + p.product + "/w=400,h=300,fit=cover/" + p.name
+	}
+	one := func(i int) error {
+		t, err := resolve.Parse(urls[i], "")
+		if err == nil {
+			_, err = r.Resolve(t, accept)
+		}
+		return err
+	}
+	if b.m.resolveAllocs, err = allocations(len(urls)/10, one); err != nil {
+		return err
+	}
+	return b.besideWriter(ctx, func() (err error) {
+		b.m.resolves, err = b.rounds(ctx, "resolving", len(urls), one)
+		return err
+	})
+}
+
+// rounds does something n times on one thread, as often as the size says, and returns how often a second each time.
+func (b *catalogBench) rounds(ctx context.Context, step string, n int, do func(i int) error) (rates, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var got rates
+	for round := range b.size.rounds {
+		b.progress(b.step(step), round, b.size.rounds)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		start := time.Now()
+		for i := range n {
+			if err := do(i); err != nil {
+				return nil, err
+			}
+		}
+		got = append(got, float64(n)/time.Since(start).Seconds())
+	}
+	return got, nil
+}
+
+// besideWriter measures while transactions are committed on a schedule.
+func (b *catalogBench) besideWriter(ctx context.Context, measure func() error) error {
+	writing, stop := context.WithCancel(ctx)
+	var failed error
+	var writer sync.WaitGroup
+	writer.Go(func() { failed = b.live(writing) })
+	err := measure()
+	stop()
+	writer.Wait()
+	return errors.Join(err, failed)
+}
+
+// live commits transactions at liveRate until ctx ends.
+func (b *catalogBench) live(ctx context.Context) error {
+	start := time.Now()
+	for i := 0; sleepUntil(ctx, start.Add(time.Duration(i)*time.Second/liveRate)) == nil; i++ {
+		if _, err := b.catalog.Update(context.WithoutCancel(ctx), b.size.population.change(b.changes)); err != nil {
+			return err
+		}
+		b.changes++
+	}
+	return nil
+}
+
+// allocations returns how often one call allocates, in whole numbers as [testing.AllocsPerRun] says it: what else runs in
+// this process allocates as well, and rarely.
+func allocations(n int, do func(i int) error) (float64, error) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for i := range n {
+		if err := do(i); err != nil {
+			return 0, err
+		}
+	}
+	runtime.ReadMemStats(&after)
+	return float64((after.Mallocs - before.Mallocs) / uint64(max(n, 1))), nil
+}
+
+var _ resolve.View = (*catalog.View)(nil)

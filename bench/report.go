@@ -1,0 +1,144 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// A Report is what a run has measured. Its JSON form is what programs read: the scenario, the environment and the
+// figures; the tables are for people.
+type Report struct {
+	Scenario    string      `json:"scenario"`
+	Environment Environment `json:"environment"`
+	Figures     []Figure    `json:"figures"`
+	Tables      []Table     `json:"-"`
+}
+
+// A Figure is one measured value.
+type Figure struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit"`
+	// Target is what was promised, and Met whether it was reached; nil when nothing was promised.
+	Target *float64 `json:"target"`
+	Met    *bool    `json:"met"`
+
+	atMost bool // the target is an upper bound
+}
+
+// A Table shows what is behind the figures.
+type Table struct {
+	Title string
+	Head  []string
+	Rows  [][]string
+}
+
+// figure reports a value nothing was promised of.
+func (r *Report) figure(name string, value float64, unit string) {
+	r.Figures = append(r.Figures, Figure{Name: name, Value: value, Unit: unit})
+}
+
+// atLeast reports a value that should be the target or more.
+func (r *Report) atLeast(name string, value float64, unit string, target float64) {
+	met := value >= target
+	r.Figures = append(r.Figures, Figure{Name: name, Value: value, Unit: unit, Target: &target, Met: &met})
+}
+
+// atMost reports a value that should be the target or less.
+func (r *Report) atMost(name string, value float64, unit string, target float64) {
+	met := value <= target
+	r.Figures = append(r.Figures, Figure{Name: name, Value: value, Unit: unit, Target: &target, Met: &met, atMost: true})
+}
+
+func (r *Report) table(t Table) { r.Tables = append(r.Tables, t) }
+
+// Print writes the report for a person: the environment, the figures, and the tables behind them.
+func (r *Report) Print(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "%s on %s\n", r.Scenario, r.Environment); err != nil {
+		return err
+	}
+	for _, t := range append([]Table{r.figures()}, r.Tables...) {
+		if err := t.print(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Report) figures() Table {
+	t := Table{Head: []string{"FIGURE", "VALUE", "UNIT", "TARGET", "MET"}}
+	for _, f := range r.Figures {
+		target, met := f.promise()
+		t.Rows = append(t.Rows, []string{f.Name, number(f.Value), f.Unit, target, met})
+	}
+	return t
+}
+
+// promise spells the target and whether it was met.
+func (f *Figure) promise() (target, met string) {
+	if f.Target == nil {
+		return "", ""
+	}
+	sign, met := "≥ ", "no"
+	if f.atMost {
+		sign = "≤ "
+	}
+	if *f.Met {
+		met = "yes"
+	}
+	return sign + number(*f.Target), met
+}
+
+func (t Table) print(w io.Writer) error {
+	var text strings.Builder
+	columns := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{t.Head}, t.Rows...) {
+		fmt.Fprintln(columns, strings.Join(row, "\t"))
+	}
+	_ = columns.Flush() // into memory
+	if _, err := io.WriteString(w, "\n"); err != nil {
+		return err
+	}
+	if t.Title != "" {
+		fmt.Fprintln(w, t.Title)
+	}
+	for line := range strings.Lines(text.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// number spells v with three digits that matter, or all of them in groups of three before the point.
+func number(v float64) string {
+	if math.Abs(v) >= 1000 {
+		return grouped(int64(math.Round(v)))
+	}
+	return strconv.FormatFloat(rounded(v), 'f', -1, 64)
+}
+
+// rounded keeps three digits.
+func rounded(v float64) float64 {
+	if v == 0 {
+		return 0
+	}
+	scale := math.Pow(10, 2-math.Floor(math.Log10(math.Abs(v))))
+	return math.Round(v*scale) / scale
+}
+
+func grouped(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// ms is d in milliseconds.
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
