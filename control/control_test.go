@@ -26,6 +26,7 @@ import (
 	"github.com/assetmatrix/assetmatrix/control/client"
 	"github.com/assetmatrix/assetmatrix/ingest"
 	"github.com/assetmatrix/assetmatrix/origin"
+	"github.com/assetmatrix/assetmatrix/resolve"
 )
 
 // A house is a server over a real catalog, real originals on a disk and the real write path, on a loopback listener.
@@ -50,7 +51,9 @@ type change func(*Config, *Deps)
 func open(t *testing.T, changes ...change) *house {
 	t.Helper()
 	h := &house{t: t, dir: t.TempDir()}
-	c, err := catalog.Open(t.Context(), catalog.Config{Dir: filepath.Join(h.dir, "catalog"), CommitTimeout: 10 * time.Second}, catalog.Events{})
+	matrix := catalog.DefaultConfig()
+	matrix.Dir = filepath.Join(h.dir, "catalog")
+	c, err := catalog.Open(t.Context(), matrix, catalog.Events{})
 	must(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	providers, err := origin.Open(t.Context(), []origin.Config{{Name: "local", URL: "file://" + filepath.Join(h.dir, "originals")}}, origin.Events{})
@@ -58,8 +61,10 @@ func open(t *testing.T, changes ...change) *house {
 	t.Cleanup(func() { _ = providers.Close() })
 	in, err := ingest.New(ingest.Config{SpoolDir: filepath.Join(h.dir, "spool"), MaxBytes: 256 << 20}, c, providers, probe)
 	must(t, err)
+	resolver, err := resolve.New(resolve.DefaultConfig(), func() resolve.View { return c.View() })
+	must(t, err)
 	h.catalog = c
-	h.serve(Deps{Matrix: c, Ingester: in, Metrics: prometheus.NewRegistry(), Version: "test", Events: Events{
+	h.serve(Deps{Matrix: c, Ingester: in, Resolver: resolver, Originals: providers, Metrics: prometheus.NewRegistry(), Version: "test", Events: Events{
 		Failed:   func(_, _ string, err error) { h.mu.Lock(); h.failures = append(h.failures, err); h.mu.Unlock() },
 		Panicked: func(v any, _ []byte) { h.mu.Lock(); h.panics = append(h.panics, v); h.mu.Unlock() },
 	}}, changes...)
@@ -212,6 +217,7 @@ func TestConfigRefusals(t *testing.T) {
 		"stall_timeout":  func(c *Config) { c.StallTimeout = -1 },
 		"idle_timeout":   func(c *Config) { c.IdleTimeout = 1 },
 		"check_timeout":  func(c *Config) { c.CheckTimeout = 0 },
+		"revision_wait":  func(c *Config) { c.RevisionWait = 0 },
 	} {
 		c := DefaultConfig()
 		set(&c)

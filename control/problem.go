@@ -17,6 +17,8 @@ var (
 	errCoding   = errors.New("transfer coding unknown")
 	errContent  = errors.New("content cannot be used")
 	errNotReady = errors.New("not ready")
+	errRange    = errors.New("range not satisfiable")
+	errEdge     = errors.New("not on an edge")
 	errNoToken  = errors.New("no token")
 	errToken    = errors.New("token unknown")
 	errScope    = errors.New("token does not reach so far")
@@ -27,6 +29,8 @@ var (
 var refusals = []asset.Class{
 	{Kind: errCoding, Status: 501, Name: "transfer-coding", Title: "This transfer coding is not known"},
 	{Kind: errContent, Status: 422, Name: "invalid-content", Title: "The body says something that cannot be"},
+	{Kind: errRange, Status: 416, Name: "range-not-satisfiable", Title: "There is no such range"},
+	{Kind: errEdge, Status: 421, Name: "edge", Title: "This process is an edge, and does not manage the matrix"},
 	{Kind: errNoToken, Status: 401, Name: "unauthorized", Title: "A token is needed here"},
 	{Kind: errToken, Status: 401, Name: "unauthorized", Title: "A token is needed here"},
 	{Kind: errScope, Status: 403, Name: "forbidden", Title: "The token does not allow this"},

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -101,6 +102,9 @@ func (s *Server) guardRoute(r *http.Request) error {
 	}
 	if len(allowed) > 0 {
 		return fault(asset.ErrMethod, "method", fmt.Sprintf("%s is not allowed at this path", r.Method), strings.Join(allowed, ", "))
+	}
+	if s.deps.Edge && strings.HasPrefix(r.URL.Path, "/v1/") {
+		return fault(errEdge, "path", "an edge answers from its replica of the matrix, and manages nothing", "the same at "+cmp.Or(s.deps.ControlURL, "the control plane"))
 	}
 	return fault(asset.ErrNotFound, "path", "there is nothing at this path", "the paths of /openapi.json")
 }

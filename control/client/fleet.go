@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/assetmatrix/assetmatrix/asset"
@@ -110,6 +111,9 @@ type ResolveOptions struct {
 // Resolve returns what a product's name means with the options, which are spelled as in a delivery URL ("original",
 // "w=400,f=webp", "thumb").
 func (c *Client) Resolve(ctx context.Context, product, options, name string, o ResolveOptions) (Resolution, error) {
+	if strings.ContainsAny(options, "/?# ") {
+		return Resolution{}, fmt.Errorf("%w: options %q given; allowed: those of one segment of a path", asset.ErrInvalid, options)
+	}
 	q := url.Values{}
 	if o.Accept != "" {
 		q.Set("accept", o.Accept)
@@ -117,7 +121,7 @@ func (c *Client) Resolve(ctx context.Context, product, options, name string, o R
 	if o.MinRevision != 0 {
 		q.Set("min_revision", strconv.FormatUint(o.MinRevision, 10))
 	}
-	path := "/v1/resolve/" + url.PathEscape(product) + "/" + url.PathEscape(options) + "/" + EscapeName(name)
+	path := "/v1/resolve/" + url.PathEscape(product) + "/" + options + "/" + EscapeName(name)
 	if len(q) > 0 {
 		path += "?" + q.Encode()
 	}
@@ -158,19 +162,6 @@ func (c *Client) Backup(ctx context.Context, w io.Writer) (Manifest, error) {
 		return Manifest{}, fmt.Errorf("backup: %w", err)
 	}
 	return manifestOf(resp.Trailer, resp.Request.URL.Host)
-}
-
-// Original opens the bytes of an original that the matrix knows; the caller closes it. size is in bytes. It fails with
-// [asset.ErrNotFound] when there is none of that digest.
-func (c *Client) Original(ctx context.Context, digest asset.Digest) (body io.ReadCloser, mediaType string, size int64, err error) {
-	resp, err := c.open(ctx, "/v1/originals/"+digest.String())
-	if p, ok := errors.AsType[*asset.Problem](err); ok && p.Status == http.StatusNotFound {
-		return nil, "", 0, fmt.Errorf("%w: %w", asset.ErrNotFound, err)
-	}
-	if err != nil {
-		return nil, "", 0, err
-	}
-	return resp.Body, resp.Header.Get("Content-Type"), resp.ContentLength, nil
 }
 
 // open sends a GET and returns the answer once it is known to be no refusal.
