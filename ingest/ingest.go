@@ -54,7 +54,8 @@ type Ingester struct {
 	matrix    Matrix
 	originals Originals
 	probe     Probe
-	digests   locks // held from storing an original until it is recorded, and while one is being deleted
+	digests   locks         // held from storing an original until it is recorded, and while one is being deleted
+	patience  time.Duration // maxCondemned
 }
 
 // A Matrix is what an Ingester needs of the catalog; *catalog.Catalog has it.
@@ -89,7 +90,7 @@ func New(cfg Config, matrix Matrix, originals Originals, probe Probe) (*Ingester
 			return nil, fmt.Errorf("ingest: %w", err)
 		}
 	}
-	return &Ingester{cfg: cfg, matrix: matrix, originals: originals, probe: probe}, nil
+	return &Ingester{cfg: cfg, matrix: matrix, originals: originals, probe: probe, patience: maxCondemned}, nil
 }
 
 // Put takes an upload in. The first upload to a name makes an asset that the product owns and links the name to it; the
@@ -200,7 +201,7 @@ func (j *job) store(ctx context.Context) error {
 // reserve takes the digest's lock when the original is not being deleted. It waits without the lock, because whoever
 // deletes the original needs it.
 func (j *job) reserve(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, maxCondemned)
+	ctx, cancel := context.WithTimeout(ctx, j.patience)
 	defer cancel()
 	for {
 		if !j.locked {
