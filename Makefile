@@ -3,10 +3,10 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help deps build run test lint bench soak fuzz clean
+.PHONY: help deps build run test lint bench soak bench-matrix fuzz clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## install the system libraries (libvips and what cgo needs); nothing when they are there
 	@scripts/deps
@@ -31,6 +31,9 @@ bench: deps ## benchmarks of the hot paths, with allocations
 
 soak: deps ## the long forms of the crash tests: 200 kills, 25 power losses, a minute of readers, 1,000 rounds between edges
 	ASSETMATRIX_SOAK=1 go test -timeout 60m -run 'TestKill|TestPowerLoss|TestTransactionsAreNeverMixed|TestReadYourWrites' -v . ./catalog
+
+bench-matrix: build ## figures of the matrix beside their targets: edges, commits, catalog (docs/BENCHMARKS.md)
+	@for scenario in sync commits catalog; do bin/assetmatrix bench $$scenario --quick || exit; done
 
 fuzz: deps ## each fuzz target for 30 seconds
 	@scripts/fuzz 30s
