@@ -1,6 +1,9 @@
 package catalog
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
@@ -59,7 +62,7 @@ func (v *View) purge(p *Purge) {
 			v.putLink(&l)
 		}
 	case p.Tag != "":
-		v.tags.Set(tagKey(p.Product, p.Tag), generation)
+		v.purgeTag(tagPurge{p.Tag, p.Product, generation})
 	default:
 		if old, ok := v.Product(p.Product); ok {
 			next := *old
@@ -69,18 +72,74 @@ func (v *View) purge(p *Purge) {
 	}
 }
 
+// A tagPurge is the last purge of a tag among a product's own assets, or among all when Product is "".
+type tagPurge struct {
+	Tag        string `json:"tag"`
+	Product    string `json:"product,omitempty"`
+	Generation uint64 `json:"generation"`
+}
+
+// tagPurges are the last purges of one tag. They are not changed any more once a view has them.
+type tagPurges struct {
+	all uint64            // of the tag, whoever owns the asset
+	of  map[string]uint64 // by product
+}
+
+func (t *tagPurges) generation(owner string) uint64 { return max(t.all, t.of[owner]) }
+
+func (v *View) purgeTag(p tagPurge) {
+	next := new(tagPurges)
+	if old, ok := v.tags.Get(p.Tag); ok {
+		*next = tagPurges{old.all, maps.Clone(old.of)}
+	}
+	if p.Product == "" {
+		next.all = p.Generation
+	} else {
+		if next.of == nil {
+			next.of = map[string]uint64{}
+		}
+		next.of[p.Product] = p.Generation
+	}
+	v.tags.Set(p.Tag, next)
+}
+
+// tagPurges returns all of them, in the order of tags and products.
+func (v *View) tagPurges() (all []tagPurge) {
+	v.tags.Scan(func(tag string, t *tagPurges) bool {
+		if t.all != 0 {
+			all = append(all, tagPurge{tag, "", t.all})
+		}
+		for _, product := range slices.Sorted(maps.Keys(t.of)) {
+			all = append(all, tagPurge{tag, product, t.of[product]})
+		}
+		return true
+	})
+	return all
+}
+
 // tagGeneration returns the newest purge of one of the tags of an owner's asset.
 func (v *View) tagGeneration(owner string, tags []string) (generation uint64) {
 	if v.tags.Len() == 0 {
 		return 0
 	}
 	for _, tag := range tags {
-		for _, scope := range [...]string{"", owner} {
-			g, _ := v.tags.Get(tagKey(scope, tag))
-			generation = max(generation, g)
+		if t, ok := v.tags.Get(tag); ok {
+			generation = max(generation, t.generation(owner))
 		}
 	}
 	return generation
 }
 
-func tagKey(product, tag string) string { return product + "\x00" + tag }
+// addTags adds the purges of the tags of the base's asset at an offset to e. It returns false when it cannot read them.
+func (v *View) addTags(e *asset.Entry, at uint64, r assetRecord) bool {
+	if v.tags.Len() == 0 {
+		return true
+	}
+	owner, tags := v.base.meta.Names[r.owner()].Name, v.base.tags(at, r)
+	for n := tags.next(1)[0]; n > 0; n-- {
+		if t, ok := v.tags.Get(borrow(tags.short())); ok {
+			e.Generation = max(e.Generation, t.generation(owner))
+		}
+	}
+	return !tags.bad || v.base.malformed(at)
+}

@@ -44,8 +44,8 @@ func (v *View) checkDeleteProduct(name string) error {
 	if _, ok := v.Product(name); !ok {
 		return notFound("/product", "there is no product %q", name)
 	}
-	if n, ok := v.links.Get(name); ok {
-		return conflict("/product", "product %q still has links (%d)", name, n.m.Len())
+	if n, ok := v.linked.Get(name); ok {
+		return conflict("/product", "product %q still has links (%d)", name, n)
 	}
 	if n, ok := v.owned.Get(name); ok {
 		return conflict("/product", "product %q still owns assets (%d)", name, n)

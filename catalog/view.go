@@ -2,7 +2,8 @@ package catalog
 
 import (
 	"iter"
-	"strconv"
+	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,26 +15,32 @@ import (
 // A View is the matrix at one revision. It never changes and may be read by any number of goroutines for as long as
 // they like; nor may a reader change a record that it got from one. Whoever wants several answers that fit together
 // takes one view and asks it everything.
+//
+// It is a base, in a file, and what has changed since, in memory. A record is in one of the two: those of the base that
+// have been replaced or deleted are hidden. What there is per product, per tag and per unused original is in memory
+// whole.
 type View struct {
 	revision uint64
 	epoch    string
 	hash     asset.Digest // of the message at revision
 	applied  time.Time    // when that message was applied here
 
-	base *base // what the rest is a change of; nil: of nothing
+	base                      *base // nil: there was nothing
+	hiddenLinks, hiddenAssets hidden
 
 	products btree.Map[string, *asset.Product]
 	assets   btree.Map[string, *asset.Asset]
 	// links is product → name → link: two short descents by plain strings cost less than one by a composed key,
 	// and a lookup composes nothing.
 	links btree.Map[string, *names]
-	// linksOf is "asset\x00product\x00name" → link; owned counts a product's own assets; originals is
-	// "digest asset\x00number" → the version that uses the original.
+	// linksOf is "asset\x00product\x00name" → link; originals is "digest asset\x00number" → the version that uses the
+	// original. The base has its own, for the records that are not hidden.
 	linksOf   btree.Map[string, *asset.Link]
-	owned     btree.Map[string, int]
 	originals btree.Map[string, use]
-	// tags is "product\x00tag" → the revision of the tag's last purge; orphans is digest → what no version uses.
-	tags    btree.Map[string, uint64]
+	// owned counts a product's own assets, linked its links.
+	owned, linked btree.Map[string, int]
+	// tags is tag → its last purges; orphans is digest → what no version uses.
+	tags    btree.Map[string, *tagPurges]
 	orphans btree.Map[string, Orphan]
 	// retired is the highest generation of all records that were deleted. Records that are made anew begin with it, or
 	// deleting and making them again would bring back what was purged.
@@ -59,26 +66,43 @@ type use struct {
 }
 
 // newView returns the matrix of b; without one the empty matrix.
-func newView(b *base) *View { return &View{base: b} }
+func newView(b *base) *View {
+	v := new(View)
+	if b == nil {
+		return v
+	}
+	v.base, v.revision, v.epoch, v.hash, v.retired = b, b.revision, b.epoch, b.hash, b.meta.Retired
+	v.applied, v.committing = b.committed, b.committed
+	for _, p := range b.meta.Products {
+		v.products.Set(p.Name, p)
+	}
+	for _, n := range b.meta.Names {
+		add(&v.owned, n.Name, n.Owned)
+		add(&v.linked, n.Name, n.Links)
+	}
+	for _, p := range b.meta.Tags {
+		v.purgeTag(p)
+	}
+	for _, o := range b.meta.Orphans {
+		v.orphans.Set(string(o.Digest[:]), o)
+	}
+	return v
+}
 
-// changes returns how many records the view holds beside its base.
-func (v *View) changes() int { return v.assets.Len() + v.linksOf.Len() }
+// changes returns how many records the view has beside its base or hides of it: what a new base would save.
+func (v *View) changes() int {
+	return v.assets.Len() + v.linksOf.Len() + v.hiddenAssets.n + v.hiddenLinks.n
+}
 
 // fork returns a view that shares all of v and can be changed without v's changing.
 func (v *View) fork() *View {
-	return &View{
-		revision: v.revision, epoch: v.epoch, hash: v.hash, applied: v.applied,
-		products:  forkMap(v.products),
-		assets:    forkMap(v.assets),
-		links:     forkMap(v.links),
-		linksOf:   forkMap(v.linksOf),
-		owned:     forkMap(v.owned),
-		originals: forkMap(v.originals),
-		tags:      forkMap(v.tags),
-		orphans:   forkMap(v.orphans),
-		retired:   v.retired,
-		edit:      new(edit),
-	}
+	made := *v
+	made.products, made.assets, made.links = forkMap(v.products), forkMap(v.assets), forkMap(v.links)
+	made.linksOf, made.originals = forkMap(v.linksOf), forkMap(v.originals)
+	made.owned, made.linked = forkMap(v.owned), forkMap(v.linked)
+	made.tags, made.orphans = forkMap(v.tags), forkMap(v.orphans)
+	made.edit = new(edit)
+	return &made
 }
 
 // forkMap returns a copy-on-write copy of m. btree's Copy also gives its receiver a new identity; the receiver here is
@@ -88,6 +112,15 @@ func forkMap[V any](m btree.Map[string, V]) btree.Map[string, V] { return *m.Cop
 
 // Revision returns the position in the matrix's history that v shows; 0 before the first write.
 func (v *View) Revision() uint64 { return v.revision }
+
+// Err returns why the view may not find what is there; nil when it is whole. It is an [asset.ErrUnavailable] and an
+// [asset.ErrCorrupt].
+func (v *View) Err() error {
+	if v.base == nil {
+		return nil
+	}
+	return v.base.err()
+}
 
 // Product returns the product with that name.
 func (v *View) Product(name string) (*asset.Product, bool) { return v.products.Get(name) }
@@ -99,23 +132,82 @@ func (v *View) Products() iter.Seq[*asset.Product] {
 	}
 }
 
-// Err returns why the view may not find what is there; nil when it is whole.
-func (v *View) Err() error { return nil }
-
 // Find returns what a product's name leads to, with the version of that number, or for 0 the one that it shows. It
 // allocates nothing.
-func (v *View) Find(product, name string, number int) (asset.Entry, bool) {
-	l, a, ok := v.Lookup(product, name)
-	if !ok {
-		return asset.Entry{}, false
+func (v *View) Find(product, name string, number int) (e asset.Entry, ok bool) {
+	if b := v.base; b != nil {
+		if r, found := b.findLink(product, name); found && !v.hiddenLinks.has(r.ordinal()) {
+			ok = v.findInBase(&e, r, number)
+			runtime.KeepAlive(b)
+			return e, ok
+		}
 	}
-	e := asset.NewEntry(l, a, number)
-	e.Generation = max(e.Generation, v.tagGeneration(a.Owner, a.Tags))
-	return e, true
+	if l, changed := v.changedLink(product, name); changed {
+		ok = v.findChanged(&e, l, number)
+	}
+	return e, ok
 }
 
-// Link returns the product's link with that name.
-func (v *View) Link(product, name string) (*asset.Link, bool) {
+// findInBase sets e to what a link of the base leads to.
+func (v *View) findInBase(e *asset.Entry, l linkRecord, number int) bool {
+	b, at := v.base, l.asset()
+	r, ok := b.asset(at)
+	if !ok {
+		return false
+	}
+	if v.hiddenAssets.has(r.ordinal()) {
+		return v.findMixed(e, l, r, number)
+	}
+	e.Pin, e.Generation, e.Changed = l.pin(), l.generation(), b.time(b.later(r.updated(), l.changed()))
+	return b.entry(e, at, r, number) && v.addTags(e, at, r)
+}
+
+// findMixed sets e to what a link of the base leads to when its asset was changed; old is the asset's record.
+func (v *View) findMixed(e *asset.Entry, l linkRecord, old assetRecord, number int) bool {
+	var space [maxIDBytes]byte
+	a, ok := v.assets.Get(borrow(old.appendID(space[:0])))
+	if !ok {
+		return false
+	}
+	link := asset.Link{Pin: l.pin(), Generation: l.generation(), Created: v.base.time(l.changed())}
+	*e = v.entry(&link, a, number)
+	return true
+}
+
+// findChanged sets e to what a link in memory leads to.
+func (v *View) findChanged(e *asset.Entry, l *asset.Link, number int) bool {
+	if a, ok := v.assets.Get(l.Asset); ok {
+		*e = v.entry(l, a, number)
+		return true
+	}
+	r, at, ok := v.baseAsset(l.Asset)
+	if !ok {
+		return false
+	}
+	b := v.base
+	e.Pin, e.Generation, e.Changed = l.Pin, l.Generation, latest(b.time(r.updated()), l.Created, l.Updated)
+	ok = b.entry(e, at, r, number) && v.addTags(e, at, r)
+	runtime.KeepAlive(b)
+	return ok
+}
+
+func (v *View) entry(l *asset.Link, a *asset.Asset, number int) asset.Entry {
+	e := asset.NewEntry(l, a, number)
+	e.Generation = max(e.Generation, v.tagGeneration(a.Owner, a.Tags))
+	return e
+}
+
+func latest(first time.Time, others ...time.Time) time.Time {
+	for _, t := range others {
+		if t.After(first) {
+			first = t
+		}
+	}
+	return first
+}
+
+// changedLink returns the link when it is in memory.
+func (v *View) changedLink(product, name string) (*asset.Link, bool) {
 	n, ok := v.links.Get(product)
 	if !ok {
 		return nil, false
@@ -123,31 +215,78 @@ func (v *View) Link(product, name string) (*asset.Link, bool) {
 	return n.m.Get(name)
 }
 
+// baseLink returns the link when it is in the base and not hidden.
+func (v *View) baseLink(product, name string) (linkRecord, bool) {
+	if v.base == nil {
+		return nil, false
+	}
+	r, ok := v.base.findLink(product, name)
+	return r, ok && !v.hiddenLinks.has(r.ordinal())
+}
+
+// baseAsset returns the asset, and where it is, when it is in the base and not hidden.
+func (v *View) baseAsset(id string) (assetRecord, uint64, bool) {
+	if v.base == nil {
+		return nil, 0, false
+	}
+	r, at, ok := v.base.findAsset(id)
+	return r, at, ok && !v.hiddenAssets.has(r.ordinal())
+}
+
+// Link returns the product's link with that name.
+func (v *View) Link(product, name string) (*asset.Link, bool) {
+	if l, ok := v.changedLink(product, name); ok {
+		return l, true
+	}
+	r, ok := v.baseLink(product, name)
+	if !ok {
+		return nil, false
+	}
+	l, ok := v.base.decodeLink(r)
+	runtime.KeepAlive(v)
+	return l, ok
+}
+
 // Lookup returns what a product's name leads to: the link and its asset, whole.
 func (v *View) Lookup(product, name string) (*asset.Link, *asset.Asset, bool) {
-	n, ok := v.links.Get(product)
+	l, ok := v.Link(product, name)
 	if !ok {
 		return nil, nil, false
 	}
-	l, ok := n.m.Get(name)
-	if !ok {
-		return nil, nil, false
-	}
-	a, ok := v.assets.Get(l.Asset)
+	a, ok := v.Asset(l.Asset)
 	return l, a, ok
 }
 
 // Asset returns the asset with that id.
-func (v *View) Asset(id string) (*asset.Asset, bool) { return v.assets.Get(id) }
+func (v *View) Asset(id string) (*asset.Asset, bool) {
+	if a, ok := v.assets.Get(id); ok {
+		return a, true
+	}
+	r, at, ok := v.baseAsset(id)
+	if !ok {
+		return nil, false
+	}
+	a, ok := v.base.decodeAsset(at, r)
+	runtime.KeepAlive(v)
+	return a, ok
+}
 
 // Links returns at most limit of the product's links whose names have the prefix and come after the given name, in the
 // order of names (bytewise). The next page begins after the last one's name; "" begins at the front.
 func (v *View) Links(product, prefix, after string, limit int) []*asset.Link {
-	n, ok := v.links.Get(product)
-	if !ok || limit <= 0 {
+	if limit <= 0 {
 		return nil
 	}
-	var page []*asset.Link
+	changed, kept := v.changedPage(product, prefix, after, limit), v.basePage(product, prefix, after, limit)
+	page := mergeLinks(changed, kept)
+	return page[:min(limit, len(page))]
+}
+
+func (v *View) changedPage(product, prefix, after string, limit int) (page []*asset.Link) {
+	n, ok := v.links.Get(product)
+	if !ok {
+		return nil
+	}
 	n.m.Ascend(max(prefix, after), func(name string, l *asset.Link) bool {
 		if name == after {
 			return true
@@ -161,6 +300,48 @@ func (v *View) Links(product, prefix, after string, limit int) []*asset.Link {
 	return page
 }
 
+func (v *View) basePage(product, prefix, after string, limit int) (page []*asset.Link) {
+	if v.base == nil {
+		return nil
+	}
+	for r := range v.base.linksFrom(product, max(prefix, after)) {
+		name := borrow(r.name())
+		if name == after || v.hiddenLinks.has(r.ordinal()) {
+			continue
+		}
+		if !strings.HasPrefix(name, prefix) || len(page) == limit {
+			break
+		}
+		l, ok := v.base.decodeLink(r)
+		if !ok {
+			break
+		}
+		page = append(page, l)
+	}
+	runtime.KeepAlive(v)
+	return page
+}
+
+// mergeLinks returns the links of two ordered lists as one.
+func mergeLinks(a, b []*asset.Link) []*asset.Link {
+	switch {
+	case len(a) == 0:
+		return b
+	case len(b) == 0:
+		return a
+	}
+	all := append(slices.Clip(a), b...)
+	slices.SortFunc(all, compareLinks)
+	return all
+}
+
+func compareLinks(a, b *asset.Link) int {
+	if c := strings.Compare(a.Product, b.Product); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Name, b.Name)
+}
+
 // LinksOf returns the links that point at the asset, by product and name.
 func (v *View) LinksOf(assetID string) []*asset.Link {
 	var links []*asset.Link
@@ -168,161 +349,74 @@ func (v *View) LinksOf(assetID string) []*asset.Link {
 		links = append(links, l)
 		return true
 	})
+	return mergeLinks(links, v.baseLinksOf(assetID))
+}
+
+func (v *View) baseLinksOf(assetID string) (links []*asset.Link) {
+	if v.base == nil {
+		return nil
+	}
+	for r := range v.base.linksOf(assetID) {
+		if v.hiddenLinks.has(r.ordinal()) {
+			continue
+		}
+		l, ok := v.base.decodeLink(r)
+		if !ok {
+			break
+		}
+		links = append(links, l)
+	}
+	runtime.KeepAlive(v)
+	slices.Reverse(links)
 	return links
 }
 
 // References returns how many versions, of any asset, use the original.
 func (v *View) References(original asset.Digest) int {
 	n := 0
+	for range v.baseUses(original) {
+		n++
+	}
 	scan(&v.originals, string(original[:]), func(use) bool { n++; return true })
+	runtime.KeepAlive(v)
 	return n
 }
 
 // Original returns a version that uses the original, if any does: what is known about the bytes, and where they are.
-func (v *View) Original(original asset.Digest) (*asset.Version, bool) {
-	var found *asset.Version
+func (v *View) Original(original asset.Digest) (found *asset.Version, ok bool) {
 	scan(&v.originals, string(original[:]), func(u use) bool {
 		if a, ok := v.assets.Get(u.asset); ok {
 			found = a.Version(u.number)
 		}
 		return found == nil
 	})
-	return found, found != nil
+	if found != nil {
+		return found, true
+	}
+	for u := range v.baseUses(original) {
+		found = new(asset.Version)
+		ok = v.base.decodeVersion(found, u.version) || v.base.malformed(u.at)
+		break
+	}
+	runtime.KeepAlive(v)
+	return found, ok
+}
+
+// baseUses returns the base's uses of an original by assets that are not hidden.
+func (v *View) baseUses(original asset.Digest) iter.Seq[baseUse] {
+	return func(yield func(baseUse) bool) {
+		if v.base == nil {
+			return
+		}
+		for u := range v.base.uses(original) {
+			if !v.hiddenAssets.has(u.asset.ordinal()) && !yield(u) {
+				return
+			}
+		}
+	}
 }
 
 // scan calls do with the values whose keys begin with prefix, in order, until it returns false.
 func scan[V any](m *btree.Map[string, V], prefix string, do func(V) bool) {
 	m.Ascend(prefix, func(key string, value V) bool { return strings.HasPrefix(key, prefix) && do(value) })
 }
-
-func (v *View) putProduct(p *asset.Product) {
-	generation := v.retired
-	if old, ok := v.Product(p.Name); ok {
-		generation = old.Generation
-	}
-	if p.Generation != generation {
-		next := *p
-		next.Generation = generation
-		p = &next
-	}
-	v.products.Set(p.Name, p)
-}
-
-func (v *View) deleteProduct(name string) {
-	if old, ok := v.products.Delete(name); ok {
-		v.retired = max(v.retired, old.Generation)
-	}
-}
-
-func (v *View) putAsset(a *asset.Asset) {
-	old, ok := v.Asset(a.ID)
-	least := v.retired
-	if ok {
-		least = old.Generation
-	}
-	if a.Generation < least {
-		next := *a
-		next.Generation = least
-		a = &next
-	}
-	v.assets.Set(a.ID, a)
-	v.count(old, -1)
-	v.count(a, +1)
-	v.reindex(old, a)
-}
-
-func (v *View) deleteAsset(id string) {
-	old, ok := v.assets.Delete(id)
-	if ok {
-		v.retired = max(v.retired, old.Generation)
-	}
-	v.count(old, -1)
-	v.reindex(old, nil)
-}
-
-// count adds n to the number of assets that a's owner has.
-func (v *View) count(a *asset.Asset, n int) {
-	if a == nil {
-		return
-	}
-	if had, _ := v.owned.Get(a.Owner); had+n != 0 {
-		v.owned.Set(a.Owner, had+n)
-		return
-	}
-	v.owned.Delete(a.Owner)
-}
-
-// reindex brings originals from the versions of old to those of a; nil has none.
-func (v *View) reindex(old, a *asset.Asset) {
-	before, after := versions(old), versions(a)
-	same := 0
-	for same < len(before) && same < len(after) && originalKey(old, same) == originalKey(a, same) {
-		same++
-	}
-	for i := same; i < len(before); i++ {
-		v.originals.Delete(originalKey(old, i))
-	}
-	for i := same; i < len(after); i++ {
-		v.originals.Set(originalKey(a, i), use{a.ID, after[i].Number})
-		v.adopt(after[i].Digest)
-	}
-	for i := same; i < len(before); i++ {
-		v.orphan(&before[i])
-	}
-}
-
-func versions(a *asset.Asset) []asset.Version {
-	if a == nil {
-		return nil
-	}
-	return a.Versions
-}
-
-func originalKey(a *asset.Asset, i int) string {
-	return string(a.Versions[i].Digest[:]) + a.ID + "\x00" + strconv.Itoa(a.Versions[i].Number)
-}
-
-func (v *View) putLink(l *asset.Link) {
-	least := v.retired
-	if old, ok := v.Link(l.Product, l.Name); ok {
-		least = old.Generation
-	}
-	if l.Generation < least {
-		next := *l
-		next.Generation = least
-		l = &next
-	}
-	old, replaced := v.names(l.Product).m.Set(l.Name, l)
-	if replaced {
-		v.linksOf.Delete(linkKey(old))
-	}
-	v.linksOf.Set(linkKey(l), l)
-}
-
-func (v *View) deleteLink(product, name string) {
-	n := v.names(product)
-	if old, ok := n.m.Delete(name); ok {
-		v.linksOf.Delete(linkKey(old))
-		v.retired = max(v.retired, old.Generation)
-	}
-	if n.m.Len() == 0 {
-		v.links.Delete(product)
-	}
-}
-
-// names returns the product's links for changing: its own copy of them, made at the first change of this edit.
-func (v *View) names(product string) *names {
-	n, ok := v.links.Get(product)
-	switch {
-	case !ok:
-		n = &names{edit: v.edit}
-	case n.edit == v.edit:
-		return n
-	default:
-		n = &names{edit: v.edit, m: forkMap(n.m)}
-	}
-	v.links.Set(product, n)
-	return n
-}
-
-func linkKey(l *asset.Link) string { return l.Asset + "\x00" + l.Product + "\x00" + l.Name }
