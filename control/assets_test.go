@@ -155,7 +155,7 @@ func TestUploadRefusals(t *testing.T) {
 	refused(t, h.askBody("PUT", path+"a", io.MultiReader()), 400, "invalid-request", "body", "")
 	refused(t, h.ask("PUT", path+"a.png", "no picture", "Content-Type", "image/png"), 415, "unsupported-media-type", "Content-Type", "")
 	refused(t, h.ask("PUT", path+"a", "x", "Content-Type", "multipart/form-data; boundary=x"), 415, "unsupported-media-type", "Content-Type", "")
-	refused(t, h.ask("PUT", path+"a?force=1", "x"), 400, "invalid-request", "force", "none")
+	refused(t, h.ask("PUT", path+"a?force=1", "x"), 400, "invalid-request", "force", "status, wait, wait_timeout")
 	for _, name := range []string{
 		"", "a%2Fb", "a%2fb", "%00", "a%0Ab", "a%5Cb", "%FF", "100%2525", "a/", strings.Repeat("a", 513), "%E2%80%A8" + strings.Repeat("/a", 255) + "%C3",
 	} {
@@ -255,7 +255,7 @@ func TestList(t *testing.T) {
 		refused(t, h.ask("GET", path+"?limit="+limit, ""), 400, "invalid-request", "limit", "1–1000")
 	}
 	refused(t, h.ask("GET", path+"?cursor=!", ""), 400, "invalid-request", "cursor", "the next of a page before")
-	refused(t, h.ask("GET", path+"?perfix=a", ""), 400, "invalid-request", "perfix", "cursor, limit, prefix")
+	refused(t, h.ask("GET", path+"?perfix=a", ""), 400, "invalid-request", "perfix", "cursor, limit, min_revision, prefix")
 	refused(t, h.ask("GET", path+"?prefix=a&prefix=b", ""), 400, "invalid-request", "prefix", "once")
 	refused(t, h.ask("GET", path+"?prefix=%zz", ""), 400, "invalid-request", "query", "percent-encoded")
 	refused(t, h.ask("GET", "/v1/products/nobody/assets", ""), 404, "not-found", "product", "/v1/products")

@@ -140,7 +140,7 @@ type Ingester interface {
 	Put(ctx context.Context, u asset.Upload) (asset.Receipt, error)
 }
 
-// A Garbage collects it; *ingest.Ingester is one.
+// A Garbage collects it; *ingest.Collector is one.
 type Garbage interface {
 	// Collect deletes the originals that no version has used for the grace period, and returns them; in a dry run it only
 	// looks.

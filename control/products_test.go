@@ -109,7 +109,7 @@ func TestProductRefusals(t *testing.T) {
 	if _, ok := h.catalog.View().Product("other"); ok {
 		t.Error("a refused product was made")
 	}
-	refused(t, h.ask("GET", "/v1/products?limit=1", ""), 400, "invalid-request", "limit", "none")
+	refused(t, h.ask("GET", "/v1/products?limit=1", ""), 400, "invalid-request", "limit", "min_revision")
 }
 
 func TestClientErrors(t *testing.T) {

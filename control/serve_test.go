@@ -19,11 +19,12 @@ func TestUnknownRoutes(t *testing.T) {
 	refused(t, h.ask("PUT", "/v1/products/shop/assetsx/a", "x"), 404, "not-found", "path", "/openapi.json")
 	for _, c := range []struct{ method, path, allow string }{
 		{"POST", "/v1/products", "GET, HEAD"},
-		{"DELETE", "/v1/products/shop", "GET, HEAD, PUT"},
-		{"OPTIONS", "/v1/products/shop", "GET, HEAD, PUT"},
-		{"PATCH", "/v1/products/shop/assets/a/b", "GET, HEAD, PUT"},
+		{"PATCH", "/v1/products/shop", "DELETE, GET, HEAD, PUT"},
+		{"OPTIONS", "/v1/products/shop", "DELETE, GET, HEAD, PUT"},
+		{"POST", "/v1/products/shop/assets/a/b", "DELETE, GET, HEAD, PATCH, PUT"},
+		{"GET", "/v1/transactions", "POST"},
 		{"PUT", "/v1/products/shop/assets", "GET, HEAD"},
-		{"GET", "/v1/products/shop/links/a", "PUT"},
+		{"GET", "/v1/products/shop/links/a", "DELETE, PUT"},
 		{"POST", "/livez", "GET, HEAD"},
 		{"BREW", "/", "GET, HEAD"},
 	} {
