@@ -37,7 +37,7 @@ type Config struct {
 	// Dir is the directory of the log, made when missing. One process at a time can have it open.
 	Dir string `yaml:"-"`
 	// CommitTimeout is how long a write may take to be stored and applied before its caller is told that it could not
-	// be. At least a second.
+	// be. At least a second; a change of leaders in a cluster takes five to seven.
 	CommitTimeout time.Duration `yaml:"commit_timeout"`
 	// NATS is where the log is. Its keys stand under "nats" at the top of the configuration.
 	NATS NATSConfig `yaml:"-"`
@@ -73,7 +73,7 @@ type NATSConfig struct {
 
 // DefaultConfig returns the defaults; Dir has none.
 func DefaultConfig() Config {
-	return Config{CommitTimeout: 10 * time.Second, Role: "all", NATS: NATSConfig{Replicas: 1}}
+	return Config{CommitTimeout: 15 * time.Second, Role: "all", NATS: NATSConfig{Replicas: 1}}
 }
 
 // Validate returns what is wrong with c, naming the key.

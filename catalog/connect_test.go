@@ -17,6 +17,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nkeys"
+
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
@@ -235,4 +239,91 @@ func freePort(t testing.TB) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
+}
+
+// operated returns the address of a server in operator mode, and a function that writes a file of credentials for it.
+func operated(t *testing.T) (url string, credentials func(name string, p jwt.Permissions) string) {
+	t.Helper()
+	must := func(text string, err error) string {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	pair := func(k nkeys.KeyPair, err error) (nkeys.KeyPair, string) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k, must(k.PublicKey())
+	}
+	operator, operatorID := pair(nkeys.CreateOperator())
+	account, accountID := pair(nkeys.CreateAccount())
+	ac := jwt.NewAccountClaims(accountID)
+	ac.Limits.JetStreamLimits = jwt.JetStreamLimits{DiskStorage: -1, MemoryStorage: -1}
+	resolver := &server.MemAccResolver{}
+	_, systemID := pair(nkeys.CreateAccount())
+	if err := errors.Join(resolver.Store(accountID, must(ac.Encode(operator))),
+		resolver.Store(systemID, must(jwt.NewAccountClaims(systemID).Encode(operator)))); err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), SyncAlways: true, NoSigs: true, NoLog: true,
+		TrustedOperators: []*jwt.OperatorClaims{jwt.NewOperatorClaims(operatorID)}, AccountResolver: resolver, SystemAccount: systemID,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
+	if !srv.ReadyForConnections(startTimeout) {
+		t.Fatal("the server does not serve")
+	}
+	return srv.ClientURL(), func(name string, p jwt.Permissions) string {
+		user, userID := pair(nkeys.CreateUser())
+		uc := jwt.NewUserClaims(userID)
+		uc.Permissions = p
+		seed, err := user.Seed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := jwt.FormatUserConfig(must(uc.Encode(account)), seed)
+		path := filepath.Join(t.TempDir(), name)
+		if err := errors.Join(err, os.WriteFile(path, file, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+}
+
+// With files of credentials, a control plane writes and an edge reads, on a server that knows nobody else.
+func TestCredentials(t *testing.T) {
+	url, credentials := operated(t)
+	p := edgePermissions()
+	control, reader := config(t.TempDir()), edgeConfig(t.TempDir(), url)
+	control.NATS.URL, control.NATS.Credentials = url, credentials("control.creds", jwt.Permissions{})
+	reader.NATS.Credentials = credentials("edge.creds", jwt.Permissions{
+		Pub: jwt.Permission{Allow: p.Publish.Allow}, Sub: jwt.Permission{Allow: p.Subscribe.Allow},
+	})
+	open := func(cfg Config) *Catalog {
+		c, err := Open(t.Context(), cfg, Events{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	c, e := open(control), open(reader)
+	revision := update(t, c, putProduct("shop"))
+	if behind, err := c.AwaitReplicas(t.Context(), revision); err != nil || e.View().Revision() != revision {
+		t.Fatal(behind, err)
+	}
+	nobody := reader
+	nobody.Dir, nobody.NATS.Credentials = t.TempDir(), ""
+	n := open(nobody)
+	until(t, "it to be refused", func() bool { return n.server.nc.LastError() != nil })
+	if n.Healthy() == nil {
+		t.Error("it is connected")
+	}
 }

@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashDir); dir != "" {
 		writeUntilKilled(dir)
 	}
+	if path := os.Getenv(nodeConfig); path != "" {
+		serveNode(path)
+	}
 	os.Exit(m.Run())
 }
 
