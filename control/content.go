@@ -198,6 +198,9 @@ func member(s *huma.Schema, name string) *huma.Schema {
 }
 
 func (w *walk) array(s *huma.Schema, at string) error {
+	if s.MinItems != nil && !w.tokens.More() {
+		return fault(errContent, pointer(at), "this list is empty", "one element or more")
+	}
 	for i := 0; w.tokens.More(); i++ {
 		if s.MaxItems != nil && i == *s.MaxItems {
 			return fault(asset.ErrTooLarge, pointer(at), "this list is too long", fmt.Sprintf("up to %d elements", i))

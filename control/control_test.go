@@ -64,7 +64,7 @@ func open(t *testing.T, changes ...change) *house {
 	resolver, err := resolve.New(resolve.DefaultConfig(), func() resolve.View { return c.View() })
 	must(t, err)
 	h.catalog = c
-	h.serve(Deps{Matrix: c, Ingester: in, Resolver: resolver, Originals: providers, Metrics: prometheus.NewRegistry(), Version: "test", Events: Events{
+	h.serve(Deps{Matrix: c, Ingester: in, Garbage: ingest.NewCollector(in, providers, ingest.GarbageEvents{}), Resolver: resolver, Originals: providers, Metrics: prometheus.NewRegistry(), Version: "test", Events: Events{
 		Failed:   func(_, _ string, err error) { h.mu.Lock(); h.failures = append(h.failures, err); h.mu.Unlock() },
 		Panicked: func(v any, _ []byte) { h.mu.Lock(); h.panics = append(h.panics, v); h.mu.Unlock() },
 	}}, changes...)
