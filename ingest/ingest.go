@@ -101,7 +101,8 @@ func New(cfg Config, matrix Matrix, originals Originals, probe Probe) (*Ingester
 // for a bad name, an empty or truncated body, or a digest that does not hold, [asset.ErrTooLarge], [asset.ErrMediaType]
 // when the bytes are not what they are said to be, [asset.ErrUndecodable], [asset.ErrPrecondition], and
 // [asset.ErrConflict] for a name that leads to an asset which is archived, another product's (only an asset's owner gives
-// it versions), or ACTIVE when it is to be PENDING. [asset.ErrUnavailable] says that a disk, a provider or the catalog failed.
+// it versions), or ACTIVE when it is to be PENDING. [asset.ErrUnavailable] says that a disk, a provider or the catalog failed, or
+// that the same bytes are being deleted and this did not end in time.
 //
 // From the moment that the bytes are verified the caller's leaving changes nothing. When the catalog cannot say whether
 // the version was recorded, the stored bytes stay, as a version may need them; repeating the upload finds out.

@@ -7,6 +7,8 @@ import (
 	"io"
 	"testing"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/assetmatrix/assetmatrix/resolve"
 )
 
@@ -18,5 +20,18 @@ func TestMemoryHitAllocatesLittle(t *testing.T) {
 	total := testing.AllocsPerRun(1000, func() { run(s, ctx, w) })
 	if own := total - parse; own > 2 {
 		t.Errorf("%v allocations of the front door's own", own)
+	}
+}
+
+// A revision that is here already is free, however it is demanded.
+func TestRevisionAllocatesNothing(t *testing.T) {
+	s, w := stillServer(t), bufio.NewWriter(io.Discard)
+	allocs := func(ctx *fasthttp.RequestCtx) float64 { return testing.AllocsPerRun(1000, func() { run(s, ctx, w) }) }
+	plain := allocs(prepared("/shop/w=10/pic.jpg"))
+	if n := allocs(prepared("/shop/w=10/pic.jpg?min_revision=42")); n > plain {
+		t.Errorf("%v allocations, %v without min_revision", n, plain)
+	}
+	if n := allocs(prepared("/shop/w=10/pic.jpg", "Asset-Min-Revision: 42\r\n")); n > plain {
+		t.Errorf("%v allocations, %v without Asset-Min-Revision", n, plain)
 	}
 }

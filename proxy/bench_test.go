@@ -49,10 +49,10 @@ func direct(s *Server, path string) {
 }
 
 // prepared is a parsed request.
-func prepared(path string) *fasthttp.RequestCtx {
+func prepared(path string, lines ...string) *fasthttp.RequestCtx {
 	var ctx fasthttp.RequestCtx
 	ctx.Init(&fasthttp.Request{}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, nil)
-	raw := "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nAccept: image/avif,image/webp,*/*\r\nUser-Agent: bench\r\n\r\n"
+	raw := "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nAccept: image/avif,image/webp,*/*\r\nUser-Agent: bench\r\n" + strings.Join(lines, "") + "\r\n"
 	if err := ctx.Request.Header.Read(bufio.NewReaderSize(strings.NewReader(raw), 16<<10)); err != nil {
 		panic(err)
 	}
