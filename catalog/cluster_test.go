@@ -476,3 +476,42 @@ func TestClusterDocument(t *testing.T) {
 		}
 	}
 }
+
+// A cluster that says it has less than it had is asked again for a while, the server in our process is not.
+func TestStaleLeader(t *testing.T) {
+	s := &stream{patient: true}
+	s.saw(7)
+	s.saw(5) // an older message
+	if s.stale(7) || !s.stale(6) || s.doubted.IsZero() {
+		t.Error("6 is believed")
+	}
+	if s.saw(8); !s.doubted.IsZero() || s.stale(8) {
+		t.Error("it is doubted for ever")
+	}
+	s.stale(6)
+	if s.doubted = s.doubted.Add(-staleAfter); s.stale(6) || s.stale(6) || s.seen != 6 {
+		t.Error("it is never believed")
+	}
+	s.patient = false
+	if s.stale(1) {
+		t.Error("our own server is doubted")
+	}
+}
+
+// That a cluster has no leader is no refusal.
+func TestAppendError(t *testing.T) {
+	for _, c := range []struct {
+		code    int
+		number  jetstream.ErrorCode
+		patient bool
+		want    error
+	}{
+		{503, 10009, false, errRefused}, {503, 10009, true, nil}, {400, 10054, true, errRefused}, {400, 10054, false, errRefused},
+		{400, jetstream.JSErrCodeStreamWrongLastSequence, true, errMoved}, {400, jetstream.JSErrCodeStreamWrongLastSequenceConstant, false, errMoved},
+	} {
+		err := appendError(&jetstream.APIError{Code: c.code, ErrorCode: c.number}, c.patient)
+		if c.want == nil && (errors.Is(err, errRefused) || errors.Is(err, errMoved)) || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}

@@ -61,6 +61,7 @@ func (s *stream) deliver(ctx context.Context, c jetstream.Consumer, take func(se
 		if meta.Sequence.Consumer != delivered {
 			return fmt.Errorf("the consumer's message %d is missing", delivered)
 		}
+		s.saw(meta.Sequence.Stream)
 		if err := take(meta.Sequence.Stream, msg.Data()); err != nil {
 			return err
 		}

@@ -41,7 +41,12 @@ var (
 	// errElsewhere ends a tail that another server has to go on with.
 	errElsewhere = errors.New("the tail goes on at another server")
 	errAlone     = errors.New("no other server has the log")
+	errStale     = errors.New("the log's leader does not know yet what was stored")
 )
+
+// staleAfter is how long a cluster may say that it has less than it had, before it is believed. A leader that was deposed
+// and does not know it, or was elected a moment ago, says so in good faith.
+const staleAfter = 10 * time.Second
 
 // appendTimeout is how long one attempt to append waits for its acknowledgement; it then looks in the log.
 const appendTimeout = 2 * time.Second
@@ -61,6 +66,8 @@ type stream struct {
 	opened  jetstream.Stream // nil until it was seen
 	serving string           // the server that the newest tail reads from; "" when there is one only
 	avoid   string           // the server that the next tail must not read from
+	seen    uint64           // the last sequence that is known to have been stored
+	doubted time.Time        // since when servers count less than that; zero when they do not
 }
 
 var _ matrixLog = (*stream)(nil)
@@ -146,6 +153,7 @@ func (s *stream) append(ctx context.Context, after uint64, data []byte) (uint64,
 	if err != nil {
 		return 0, appendError(err, s.patient)
 	}
+	s.saw(ack.Sequence)
 	return ack.Sequence, nil
 }
 
@@ -173,6 +181,9 @@ func (s *stream) read(ctx context.Context, seq uint64) ([]byte, error) {
 	defer cancel()
 	m, err := h.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		if s.stale(seq - 1) {
+			return nil, errStale
+		}
 		return nil, errNothing
 	}
 	if err != nil {
@@ -192,5 +203,36 @@ func (s *stream) bounds(ctx context.Context) (first, last uint64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
+	if s.stale(info.State.LastSeq) {
+		return 0, 0, errStale
+	}
+	s.saw(info.State.LastSeq)
 	return info.State.FirstSeq, info.State.LastSeq, nil
+}
+
+// saw remembers that seq was stored.
+func (s *stream) saw(seq uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if seq >= s.seen {
+		s.seen, s.doubted = seq, time.Time{}
+	}
+}
+
+// stale returns whether it is too early to believe that last is the last sequence. Once it is believed, what was seen is
+// forgotten.
+func (s *stream) stale(last uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.patient || last >= s.seen {
+		return false
+	}
+	if s.doubted.IsZero() {
+		s.doubted = time.Now()
+	}
+	if time.Since(s.doubted) < staleAfter {
+		return true
+	}
+	s.seen, s.doubted = last, time.Time{}
+	return false
 }
