@@ -99,39 +99,48 @@ func copyFile(to, from string) (err error) {
 // An edgeProcess is the program at work.
 type edgeProcess struct {
 	command *exec.Cmd
-	started time.Time // before exec
-	lines   chan string
-	control string
+	started time.Time   // before exec
+	lines   chan string // of its log
+	control string      // where its management API and its front door listen
 	front   string
 }
 
-// startEdge starts the program as an edge on a data directory, with a control plane that is not there. It dies with this
-// process's thread, which nobody else may end meanwhile.
+// startEdge starts the program as an edge on a data directory, with a control plane that is not there.
 func startEdge(ctx context.Context, program, dir string) (*edgeProcess, error) {
-	gone, err := freeAddress()
-	if err != nil {
-		return nil, err
+	p := &edgeProcess{lines: make(chan string)}
+	var gone string
+	for _, address := range []*string{&p.control, &p.front, &gone} {
+		var err error
+		if *address, err = freeAddress(); err != nil {
+			return nil, err
+		}
 	}
-	p := &edgeProcess{command: exec.CommandContext(ctx, program, "serve", "--role", "edge"), lines: make(chan string)}
+	p.command = exec.CommandContext(ctx, program, "serve", "--role", "edge")
 	p.command.Dir = dir
 	p.command.Env = append(foreignEnvironment(),
 		"ASSETMATRIX_DATA_DIR="+dir, "ASSETMATRIX_NATS_URL=nats://"+gone,
-		"ASSETMATRIX_DELIVERY_LISTEN=127.0.0.1:0", "ASSETMATRIX_CONTROL_LISTEN=127.0.0.1:0")
+		"ASSETMATRIX_DELIVERY_LISTEN="+p.front, "ASSETMATRIX_CONTROL_LISTEN="+p.control)
 	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p.command.Cancel = func() error { return p.command.Process.Signal(syscall.SIGTERM) }
 	p.command.WaitDelay = restartTimeout
+	return p, p.start()
+}
+
+// start starts the process. It dies with the thread that has started it (prctl(2)), so that keeps to its goroutine until
+// end.
+func (p *edgeProcess) start() error {
 	log, err := p.command.StderrPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	runtime.LockOSThread() // until end: the death of the thread that has started it would be the process's (prctl(2))
+	runtime.LockOSThread()
 	p.started = time.Now()
 	if err := p.command.Start(); err != nil {
 		runtime.UnlockOSThread()
-		return nil, err
+		return err
 	}
 	go p.read(log)
-	return p, nil
+	return nil
 }
 
 // foreignEnvironment is this process's environment without what would configure the other.
@@ -167,17 +176,16 @@ func (p *edgeProcess) ready(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// serving reads the log up to the line that says where it listens, and lets go of the rest.
+// serving reads the log up to the line that says that it listens, and lets go of the rest.
 func (p *edgeProcess) serving() error {
 	var said []string
 	for line := range p.lines {
-		var record struct{ Msg, Delivery, Control string }
-		said = append(said, line)
+		var record struct{ Msg string }
 		if json.Unmarshal([]byte(line), &record) == nil && record.Msg == "serving" {
-			p.control, p.front = record.Control, record.Delivery
 			go p.drop()
 			return nil
 		}
+		said = append(said, line)
 	}
 	return fmt.Errorf("%s serve ended: %s", p.command.Path, strings.Join(said, "\n"))
 }
