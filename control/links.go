@@ -162,7 +162,17 @@ func (w *write) linked() (*asset.Asset, error) {
 	if !ok {
 		return nil, fault(asset.ErrNotFound, "/asset", fmt.Sprintf("there is no asset %q", op.Asset), "the id that an upload's answer and the assets of a product have")
 	}
-	return a, w.server.allow(w.ctx, Read, a.Owner)
+	return a, w.maySee(a)
+}
+
+// maySee fails unless the caller may read a product that owns the asset or has a name for it.
+func (w *write) maySee(a *asset.Asset) error {
+	for _, l := range w.View().LinksOf(a.ID) {
+		if w.server.sees(w.ctx, l.Product) {
+			return nil
+		}
+	}
+	return w.server.allow(w.ctx, Read, a.Owner)
 }
 
 // targeted returns what the link's target leads to.

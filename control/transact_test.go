@@ -286,3 +286,86 @@ func mixture(v *catalog.View, names []string) string {
 	}
 	return ""
 }
+
+// A token's verbs and products are held against each operation by itself, and against what it reads.
+func TestTransactionsAskForTokens(t *testing.T) {
+	h := open(t, with(root,
+		Token{Name: "blogger", Products: []string{"blog"}, Verbs: []Verb{Read, Write}},
+		Token{Name: "purger", Products: []string{"*"}, Verbs: []Verb{Purge}},
+	))
+	h.client = h.client.WithToken(secretOf("root"))
+	h.shop()
+	h.product("blog")
+	r := h.put("a", "1")
+	_, err := h.client.PutLink(t.Context(), "blog", "b", client.LinkSpec{Asset: r.ID})
+	must(t, err)
+	secret := h.put("secret", "2")
+	transact := func(token, operation string) answered {
+		return h.send("POST", "/v1/transactions", `{"operations":[`+operation+`]}`, as(token)...)
+	}
+	h.still(func() {
+		for _, operation := range []string{
+			`{"op":"put_product","product":"blog","origins":["*"]}`, `{"op":"delete_product","product":"blog"}`,
+			`{"op":"delete_link","product":"blog","name":"b"}`, `{"op":"delete_asset","product":"blog","name":"b"}`,
+			`{"op":"purge","product":"blog"}`, `{"op":"purge","tag":"x"}`, `{"op":"purge","asset":"` + r.ID + `"}`,
+			`{"op":"patch_asset","product":"shop","name":"a","tags":["x"]}`,
+			`{"op":"put_link","product":"shop","name":"c","target":{"product":"blog","name":"b"}}`,
+			`{"op":"put_link","product":"blog","name":"c","target":{"product":"shop","name":"secret"}}`,
+			`{"op":"put_link","product":"blog","name":"c","asset":"` + secret.ID + `"}`,
+			`{"op":"put_asset","product":"blog","name":"c","digest":"` + secret.Digest.String() + `"}`,
+		} {
+			refused(t, transact("blogger", operation), 403, "forbidden", "Authorization", "a token that has")
+			refused(t, transact("blogger", `{"op":"put_link","product":"blog","name":"new","asset":"`+r.ID+`"},`+operation), 403, "forbidden", "Authorization", "a token that has")
+		}
+		refused(t, transact("purger", `{"op":"purge","product":"blog"}`), 403, "forbidden", "Authorization", "a token that has")
+	})
+	// what the blog has a name for it may name once more
+	decode[client.Transacted](t, transact("blogger", `{"op":"put_link","product":"blog","name":"c","asset":"`+r.ID+`"},{"op":"put_link","product":"blog","name":"d","target":{"product":"blog","name":"c"},"version":1}`), 200)
+	decode[client.Done](t, h.send("POST", "/v1/purge", `{"tag":"x"}`, as("purger")...), 200)
+}
+
+// Every kind of operations has a schema of its own, and every conditional write its conditions.
+func TestWritesAreDocumented(t *testing.T) {
+	h := open(t)
+	doc := decode[struct {
+		Paths map[string]map[string]struct {
+			OperationID string
+			Parameters  []struct{ Name, In string }
+		}
+		Components struct {
+			Schemas map[string]struct {
+				Properties    map[string]map[string]any
+				Required      []string
+				OneOf         []map[string]string
+				Discriminator struct{ Mapping map[string]string }
+			}
+		}
+	}](t, h.ask("GET", "/openapi.json", ""), 200)
+	all := doc.Components.Schemas["Operation"]
+	if len(all.OneOf) != len(kinds) || len(all.Discriminator.Mapping) != len(kinds) || len(all.Properties) != 0 {
+		t.Errorf("%+v", all)
+	}
+	for i, k := range kinds {
+		ref := all.Discriminator.Mapping[k.op]
+		s := doc.Components.Schemas[strings.TrimPrefix(ref, "#/components/schemas/")]
+		if all.OneOf[i]["$ref"] != ref || fmt.Sprint(s.Required) != fmt.Sprint(append([]string{"op"}, k.must...)) || len(s.Properties) != 1+len(k.must)+len(k.may) || fmt.Sprint(s.Properties["op"]["enum"]) != "["+k.op+"]" {
+			t.Errorf("%s: %s %+v", k.op, ref, s)
+		}
+	}
+	if focal := doc.Components.Schemas["PatchAssetOperation"].Properties["focal"]; fmt.Sprint(focal["type"]) != "[object null]" {
+		t.Error(focal)
+	}
+	conditional := 0
+	for _, methods := range doc.Paths {
+		for _, op := range methods {
+			for _, p := range op.Parameters {
+				if p.Name == "If-Match" && p.In == "header" {
+					conditional++
+				}
+			}
+		}
+	}
+	if conditional != 7 { // two of products, three of assets, two of links
+		t.Error(conditional)
+	}
+}
