@@ -237,8 +237,8 @@ func (c *Catalog) Update(ctx context.Context, f func(v *View) ([]Mutation, error
 	}
 }
 
-// Healthy fails when the view cannot follow the log, or the log cannot be reached or written. The view answers all the
-// same.
+// Healthy fails when the view is damaged or cannot follow the log, or the log cannot be reached or written. The view
+// answers all the same.
 func (c *Catalog) Healthy() error {
 	if _, err := c.replica.state(); err != nil {
 		return err
@@ -247,6 +247,9 @@ func (c *Catalog) Healthy() error {
 	case <-c.closing:
 		return fmt.Errorf("%w: the catalog is closed", asset.ErrUnavailable)
 	default:
+	}
+	if err := c.View().Err(); err != nil {
+		return err
 	}
 	if err := c.outage.err(); err != nil {
 		return err

@@ -95,26 +95,41 @@ func history(t testing.TB, c *Catalog) []*message {
 
 // dump is everything a view says, for comparing.
 func dump(v *View) map[string]any {
-	all := map[string]any{"revision": v.revision, "epoch": v.epoch, "hash": v.hash}
+	all := map[string]any{"revision": v.revision, "epoch": v.epoch, "hash": v.hash, "rest": v.rest(), "error": v.Err()}
 	for p := range v.Products() {
 		all["product "+p.Name] = *p
+		owned, _ := v.owned.Get(p.Name)
+		linked, _ := v.linked.Get(p.Name)
+		all["counts of "+p.Name] = [...]int{owned, linked}
 	}
-	v.links.Scan(func(product string, _ *names) bool {
-		for _, l := range v.Links(product, "", "", 1<<20) {
-			all["link "+product+"/"+l.Name] = *l
+	f := &folding{view: v, written: map[string]bool{}}
+	f.records(func(m Mutation) bool {
+		switch {
+		case m.PutLink != nil:
+			all["link "+m.PutLink.Product+"/"+m.PutLink.Name] = *m.PutLink
+		case m.PutAsset != nil:
+			dumpAsset(v, m.PutAsset, all)
 		}
 		return true
 	})
-	v.assets.Scan(func(id string, a *asset.Asset) bool {
-		all["asset "+id] = *a
-		all["links of "+id] = v.LinksOf(id)
-		for _, version := range a.Versions {
-			all["references "+version.Digest.String()] = v.References(version.Digest)
-		}
-		return true
-	})
-	v.owned.Scan(func(product string, n int) bool { all["owned "+product] = n; return true })
+	if err := f.missing(); err != nil {
+		all["missing"] = err
+	}
 	return all
+}
+
+func dumpAsset(v *View, a *asset.Asset, all map[string]any) {
+	all["asset "+a.ID] = *a
+	found, _ := v.Asset(a.ID)
+	all["found "+a.ID] = *found
+	var links []string
+	for _, l := range v.LinksOf(a.ID) {
+		links = append(links, l.Product+"/"+l.Name)
+	}
+	all["links of "+a.ID] = links
+	for _, version := range a.Versions {
+		all["references "+version.Digest.String()] = v.References(version.Digest)
+	}
 }
 
 func TestCommitIsReadable(t *testing.T) {

@@ -107,10 +107,14 @@ func (r *replica) fold(ctx context.Context) error {
 		}
 	}
 	r.dir.drop(func(revision uint64) bool { return revision != f.from.revision })
-	if r.events.Folded != nil {
-		r.events.Folded(f.from.revision, time.Since(start))
-	}
+	r.folded(f.from.revision, start)
 	return nil
+}
+
+func (r *replica) folded(revision uint64, start time.Time) {
+	if r.events.Folded != nil {
+		r.events.Folded(revision, time.Since(start))
+	}
 }
 
 // beginFold takes the view that is shown, and from now on remembers what is applied behind it.
@@ -221,6 +225,7 @@ func (f *fold) swap() error {
 // attempt comes when it has grown by as much again. r.applying is held.
 func (r *replica) foldInPlace() {
 	r.era++
+	start := time.Now()
 	at, path := r.work.position(), r.dir.base(r.work.revision)
 	err := writeBase(r.life, path, r.work, "")
 	if err == nil {
@@ -237,6 +242,7 @@ func (r *replica) foldInPlace() {
 		return
 	}
 	r.dir.drop(func(revision uint64) bool { return revision < at.revision })
+	r.folded(at.revision, start)
 	if r.journal != nil {
 		r.journal.close()
 		r.journal = r.newJournal(at)

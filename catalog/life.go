@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"time"
 
 	"github.com/assetmatrix/assetmatrix/asset"
@@ -28,12 +27,10 @@ type ground struct {
 	base  *base // nil: none, the view is all there is
 	at    position
 	leave func() // ends the watch over the base
-	// records is about how many it has.
+	// records is how many it has.
 	records int
 }
 
-// recordBytes is about what a record takes in a base.
-const recordBytes = 160
 
 // openReplica returns the replica as it was left in the directory. It needs nothing but that. A base that cannot be read
 // is reported and left out, with what the journal says behind it.
@@ -55,6 +52,7 @@ func openReplica(cfg Config, log matrixLog, ev Events) (*replica, error) {
 	if err := r.openJournal(); err != nil {
 		return nil, err
 	}
+	r.work.waiting = cfg.Role == roleEdge && r.work.position() == position{}
 	r.current.Store(r.work)
 	r.foldWhenDue(true)
 	r.background.Go(func() { r.foldAlways(r.life) })
@@ -158,15 +156,13 @@ func (r *replica) stand(b *base, at position, scrub bool) {
 	}
 	ctx, leave := context.WithCancel(r.life)
 	r.ground = ground{base: b, at: at, leave: leave}
-	if info, err := os.Stat(r.dir.base(at.revision)); err == nil && b != nil {
-		r.ground.records = int(info.Size() / recordBytes)
-	}
 	r.mu.Lock()
 	r.hurt = false
 	r.mu.Unlock()
 	if b == nil {
 		return
 	}
+	r.ground.records = int(b.nLinks + b.nAssets)
 	r.background.Go(func() {
 		if scrub {
 			_ = b.verify(ctx) // a fault is damage
@@ -350,12 +346,17 @@ func (r *replica) catchUp(ctx context.Context) error {
 }
 
 // reached prepares for a log that ends with last, and returns the view's revision. The first history that an edge ever
-// reads is shown once it is complete.
+// reads is shown once it is complete; one without a message is.
 func (r *replica) reached(last uint64) uint64 {
 	r.applying.Lock()
 	defer r.applying.Unlock()
 	if r.work.revision == 0 {
-		r.head = last
+		r.head = max(r.head, last)
+	}
+	if r.work.waiting && last == 0 {
+		r.work = r.work.fork()
+		r.work.waiting = false
+		r.show()
 	}
 	if r.work == r.view() {
 		r.thaw(r.work.revision)

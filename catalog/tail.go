@@ -106,6 +106,7 @@ func (r *replica) advance(seq uint64, data []byte) (*message, error) {
 	if r.work == r.view() {
 		r.work = r.work.fork()
 	}
+	r.work.waiting = false
 	r.work.advance(seq, m)
 	return m, nil
 }

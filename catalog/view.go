@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"fmt"
 	"iter"
 	"runtime"
 	"slices"
@@ -46,6 +47,7 @@ type View struct {
 	// deleting and making them again would bring back what was purged.
 	retired uint64
 
+	waiting    bool      // nothing was received yet: what is not found here may be there
 	committing time.Time // when the message that is being applied was committed
 	edit       *edit     // the changes that this view was made by
 }
@@ -113,10 +115,13 @@ func forkMap[V any](m btree.Map[string, V]) btree.Map[string, V] { return *m.Cop
 // Revision returns the position in the matrix's history that v shows; 0 before the first write.
 func (v *View) Revision() uint64 { return v.revision }
 
-// Err returns why the view may not find what is there; nil when it is whole. It is an [asset.ErrUnavailable] and an
-// [asset.ErrCorrupt].
+// Err returns why the view may not find what is there; nil when it is whole. It is an [asset.ErrUnavailable], and an
+// [asset.ErrCorrupt] when the view is damaged and not merely an edge's that has not received anything yet.
 func (v *View) Err() error {
-	if v.base == nil {
+	switch {
+	case v.waiting:
+		return fmt.Errorf("%w: the matrix has not been received yet", asset.ErrUnavailable)
+	case v.base == nil:
 		return nil
 	}
 	return v.base.err()
