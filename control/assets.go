@@ -97,7 +97,7 @@ func (s *Server) putAsset(ctx context.Context, in *uploadInput) (*uploadOutput, 
 	return out, nil
 }
 
-func (s *Server) getAsset(_ context.Context, in *nameInput) (*entryOutput, error) {
+func (s *Server) getAsset(ctx context.Context, in *nameInput) (*entryOutput, error) {
 	name, err := nameOf(in.request)
 	if err != nil {
 		return nil, err
@@ -110,10 +110,11 @@ func (s *Server) getAsset(_ context.Context, in *nameInput) (*entryOutput, error
 	if !ok {
 		return nil, fault(asset.ErrNotFound, "name", fmt.Sprintf("product %q has no %q", in.Product, name), "the names of "+assetsPath(in.Product))
 	}
-	return &entryOutput{etagOf(a.Current), entryOf(v, l, a)}, nil
+	return &entryOutput{etagOf(a.Current), s.entryOf(ctx, v, l, a)}, nil
 }
 
-func entryOf(v *catalog.View, l *asset.Link, a *asset.Asset) client.Entry {
+// entryOf shows the links that the caller may read.
+func (s *Server) entryOf(ctx context.Context, v *catalog.View, l *asset.Link, a *asset.Asset) client.Entry {
 	e := client.Entry{
 		Product: l.Product, Name: l.Name, ID: a.ID, Owner: a.Owner, Status: a.Status, Version: versionOf(l, a), Current: a.Current,
 		State: stateOf(l, a), Tags: a.Tags, Versions: a.Versions, Links: []client.Link{}, Created: a.Created, Updated: a.Updated, Archived: a.ArchivedAt,
@@ -123,7 +124,9 @@ func entryOf(v *catalog.View, l *asset.Link, a *asset.Asset) client.Entry {
 		e.Focal = &client.Point{X: f.X, Y: f.Y}
 	}
 	for _, l := range v.LinksOf(a.ID) {
-		e.Links = append(e.Links, linkOf(l))
+		if s.sees(ctx, l.Product) {
+			e.Links = append(e.Links, linkOf(l))
+		}
 	}
 	return e
 }

@@ -103,6 +103,8 @@ func (s *Server) serveFile(hc huma.Context, digest asset.Digest, content io.Read
 	h.Set("Content-Disposition", "attachment")
 	h.Set("ETag", `"`+digest.String()+`"`)
 	a := &ranged{inner: w, refuse: func() {
+		h.Del("Content-Disposition")
+		setAlways(h) // which package http takes away
 		s.problem(r, fault(errRange, "Range", "there is no such range", "ranges within the size that Content-Range says")).write(w)
 	}}
 	http.ServeContent(a, r, "", time.Time{}, content)

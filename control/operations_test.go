@@ -1,11 +1,11 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -89,25 +89,50 @@ func TestIndex(t *testing.T) {
 
 // openAPI is as much of /openapi.json as the test looks at.
 type openAPI struct {
-	OpenAPI string
-	Paths   map[string]map[string]struct {
-		OperationID string
-		Parameters  []struct{ Name, In string }
-		RequestBody *struct{ Content map[string]any }
-		Responses   map[string]struct{ Content map[string]any }
-	}
+	OpenAPI    string
+	Paths      map[string]map[string]documented
 	Components struct {
 		Schemas map[string]struct {
 			AdditionalProperties any
 			Properties           map[string]any
 		}
+		SecuritySchemes map[string]struct{ Type, Scheme string }
 	}
+}
+
+// documented is an operation.
+type documented struct {
+	OperationID string
+	Parameters  []struct{ Name, In string }
+	RequestBody *struct{ Content map[string]any }
+	Responses   map[string]struct {
+		Content map[string]struct {
+			Schema struct {
+				Ref string `json:"$ref"`
+			}
+		}
+	}
+	Security []map[string][]string
+}
+
+func (d documented) has(in, name string) bool {
+	return slices.Contains(d.Parameters, struct{ Name, In string }{name, in})
+}
+
+// schema returns the name of the schema of the answer's body.
+func (d documented) schema() string {
+	return strings.TrimPrefix(d.Responses["200"].Content["application/json"].Schema.Ref, "#/components/schemas/")
+}
+
+// streams are the operations whose answer is no JSON.
+var streams = map[string]string{
+	"changes": "text/event-stream", "newestSnapshot": "application/octet-stream", "getOriginal": "application/octet-stream", "backup": "application/octet-stream",
 }
 
 func TestOpenAPI(t *testing.T) {
 	h := open(t)
 	a := h.ask("GET", "/openapi.json", "")
-	if a.Header.Get("Content-Type") != "application/json" {
+	if a.Header.Get("Content-Type") != "application/json" || !json.Valid(a.body) || strings.Contains(string(a.body), "...}") {
 		t.Error(a.Header)
 	}
 	doc := decode[openAPI](t, a, 200)
@@ -115,41 +140,69 @@ func TestOpenAPI(t *testing.T) {
 	for path, methods := range doc.Paths {
 		for method, op := range methods {
 			routes = append(routes, fmt.Sprint(method, " ", path, " ", op.OperationID))
-			if op.Responses["default"].Content[asset.ProblemMediaType] == nil || op.Responses["200"].Content["application/json"] == nil {
-				t.Errorf("%s %s: responses %v", method, path, op.Responses)
-			}
-			if (method == "put") != (op.RequestBody != nil) {
-				t.Errorf("%s %s: request body %v", method, path, op.RequestBody)
-			}
+			h.documented(&doc, method, &op)
 		}
 	}
 	slices.Sort(routes)
-	const want = `get /livez livez
+	const want = `delete /v1/products/{product} deleteProduct
+delete /v1/products/{product}/assets/{name} deleteAsset
+delete /v1/products/{product}/links/{name} deleteLink
+get /livez livez
 get /readyz readyz
+get /v1/backup backup
+get /v1/changes changes
+get /v1/originals/{digest} getOriginal
 get /v1/products listProducts
 get /v1/products/{product} getProduct
 get /v1/products/{product}/assets listAssets
 get /v1/products/{product}/assets/{name} getAsset
+get /v1/replicas replicas
+get /v1/resolve/{product}/{options}/{name} resolve
+get /v1/snapshots/newest newestSnapshot
+patch /v1/products/{product}/assets/{name} patchAsset
+post /v1/garbage collectGarbage
+post /v1/purge purge
+post /v1/transactions transact
 put /v1/products/{product} putProduct
 put /v1/products/{product}/assets/{name} putAsset
 put /v1/products/{product}/links/{name} putLink`
 	if got := strings.Join(routes, "\n"); doc.OpenAPI != "3.1.0" || got != want {
 		t.Errorf("%s:\n%s", doc.OpenAPI, got)
 	}
-	if got := fmt.Sprint(slices.Sorted(maps.Keys(doc.Components.Schemas))); got != "[Entry Health Item Lifetimes Link LinkSpec Page Picture Problem Product ProductSpec Products Receipt Version]" {
-		t.Error(got)
+	if scheme := doc.Components.SecuritySchemes["bearer"]; scheme.Type != "http" || scheme.Scheme != "bearer" {
+		t.Errorf("%+v", doc.Components.SecuritySchemes)
+	}
+	for name, schema := range doc.Components.Schemas {
+		if strings.HasPrefix(name, "Error") || name != "Operation" && len(schema.Properties) == 0 {
+			t.Errorf("%s: %+v", name, schema)
+		}
 	}
 	if spec := doc.Components.Schemas["ProductSpec"]; spec.AdditionalProperties != false || len(spec.Properties) != 3 {
 		t.Errorf("%+v", spec)
 	}
-	var params []string
-	for _, p := range doc.Paths["/v1/products/{product}/assets/{name}"]["put"].Parameters {
-		params = append(params, p.In+" "+p.Name)
+}
+
+// documented holds an operation's description against what it does.
+func (h *house) documented(doc *openAPI, method string, op *documented) {
+	h.t.Helper()
+	_, problem := op.Responses["default"].Content[asset.ProblemMediaType]
+	_, body := op.Responses["200"].Content[cmp.Or(streams[op.OperationID], "application/json")]
+	if !problem || !body {
+		h.t.Errorf("%s: responses %v", op.OperationID, op.Responses)
 	}
-	if got := strings.Join(params, ", "); got != "path product, path name, header If-Match, header If-None-Match, header Repr-Digest, header Content-Digest, header Digest" {
-		t.Error(got)
+	if (method == "put" || method == "post" || method == "patch") != (op.RequestBody != nil) {
+		h.t.Errorf("%s: request body %v", op.OperationID, op.RequestBody)
 	}
-	if !json.Valid(a.body) || strings.Contains(string(a.body), "...}") {
-		t.Error("path templates")
+	n := needOf(op.OperationID)
+	if n.reads != (op.has("query", "min_revision") && op.has("header", "Asset-Min-Revision")) {
+		h.t.Errorf("%s: min_revision: %v", op.OperationID, op.Parameters)
+	}
+	writes := method != "get"
+	_, edges := doc.Components.Schemas[op.schema()].Properties["edges"]
+	if writes != (op.has("query", "wait") && op.has("query", "wait_timeout")) || writes && !edges {
+		h.t.Errorf("%s: wait: %v, %s", op.OperationID, op.Parameters, op.schema())
+	}
+	if _, token := op.Security[0]["bearer"]; len(op.Security) != 1 || token != (n.verb != "") {
+		h.t.Errorf("%s: security: %v", op.OperationID, op.Security)
 	}
 }

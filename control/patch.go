@@ -51,7 +51,7 @@ func (p *patcher) patch(ctx context.Context, in *nameWrite) (*patchOutput, error
 	out := &patchOutput{}
 	revision, err := p.one(ctx, op, func(v *catalog.View, _ client.Result) {
 		l, a, _ := v.Lookup(op.Product, op.Name)
-		out.Body, out.ETag = entryOf(v, l, a), etagOf(a.Current)
+		out.Body, out.ETag = p.entryOf(ctx, v, l, a), etagOf(a.Current)
 	})
 	if err != nil {
 		return nil, err

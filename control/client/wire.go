@@ -67,8 +67,8 @@ type Entry struct {
 	// Focal is what crops keep when they are asked for gravity auto.
 	Focal    *Point          `json:"focal,omitempty" doc:"what crops keep when they are asked for gravity auto"`
 	Versions []asset.Version `json:"versions" nullable:"false"`
-	// Links are all names of the asset, in all products.
-	Links   []Link    `json:"links" nullable:"false" doc:"all names of the asset, in all products"`
+	// Links are all names of the asset, in all products that the caller may read.
+	Links   []Link    `json:"links" nullable:"false" doc:"all names of the asset, in all products that the caller may read"`
 	Created time.Time `json:"created"`
 	Updated time.Time `json:"updated"`
 	// Archived is when the asset became ARCHIVED.
