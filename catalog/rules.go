@@ -44,11 +44,10 @@ func (v *View) checkDeleteProduct(name string) error {
 	if _, ok := v.Product(name); !ok {
 		return notFound("/product", "there is no product %q", name)
 	}
-	if n, ok := v.linked.Get(name); ok {
-		return conflict("/product", "product %q still has links (%d)", name, n)
-	}
-	if n, ok := v.owned.Get(name); ok {
-		return conflict("/product", "product %q still owns assets (%d)", name, n)
+	links, _ := v.linked.Get(name)
+	owned, _ := v.owned.Get(name)
+	if links+owned > 0 {
+		return conflict("/product", "product %q still owns assets (%d) and has links (%d)", name, owned, links)
 	}
 	return nil
 }

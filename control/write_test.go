@@ -65,7 +65,7 @@ func TestDeleteProduct(t *testing.T) {
 	h.still(func() {
 		a := h.ask("DELETE", "/v1/products/shop", "")
 		refused(t, a, 409, "conflict", "product", "")
-		if !strings.Contains(string(a.body), "links (1)") {
+		if !strings.Contains(string(a.body), "assets (1) and has links (1)") {
 			t.Errorf("it does not say what is there: %s", a.body)
 		}
 		refused(t, h.ask("DELETE", "/v1/products/nobody", ""), 404, "not-found", "product", "/v1/products")
@@ -78,7 +78,7 @@ func TestDeleteProduct(t *testing.T) {
 	h.still(func() {
 		a := h.ask("DELETE", "/v1/products/shop", "")
 		refused(t, a, 409, "conflict", "product", "")
-		if !strings.Contains(string(a.body), "assets (1)") {
+		if !strings.Contains(string(a.body), "assets (1) and has links (0)") {
 			t.Errorf("it does not say what is there: %s", a.body)
 		}
 	})
