@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -121,16 +122,20 @@ func (c *committer) store(ctx context.Context, g *group) (uint64, error) {
 	if _, err := c.replica.state(); err != nil {
 		return 0, err
 	}
+	if err := g.base.Err(); err != nil {
+		return 0, err // what was not found may be there
+	}
 	if len(g.encoded) == 0 {
 		return g.base.revision, nil
 	}
 	if err := c.outage.err(); err != nil {
 		return 0, err
 	}
-	data, err := g.message()
+	m, data, err := g.message()
 	if err != nil {
 		return 0, err
 	}
+	c.replica.expect(g.base, g.made, m, data)
 	if err := c.append(ctx, g.base.revision, data); err != nil {
 		return 0, err
 	}
@@ -207,38 +212,86 @@ func (c *committer) frozen(err error) error {
 // A group is the transactions that go into one message.
 type group struct {
 	base    *View // what they were decided on
+	made    *View // what they make of it, base itself when that is nothing; nobody else has it yet
+	header  header
 	decided []*request
-	encoded [][]byte   // the transactions of those that have something to commit
-	rest    []*request // those that did not fit
+	encoded [][]byte      // the transactions of those that have something to commit
+	taken   []transaction // the same, as whoever reads the log gets them
+	rest    []*request    // those that did not fit
+	refused bool          // a transaction was refused after it had been begun
 }
 
 // decide runs the requests one after another, each on what those before it made of base.
 func decide(base *View, waiting []*request) *group {
-	g := &group{base: base}
-	v, size := base, 0
+	g := &group{base: base, made: base}
+	g.header = header{Epoch: base.epoch, PrevHash: base.hash, Schema: schema, MinReader: reader, CommitTS: time.Now().UTC()}
+	if g.header.Epoch == "" {
+		g.header.Epoch = rand.Text()
+	}
+	size := 0
 	for i, r := range waiting {
-		made, encoded, err := r.decide(v)
+		tx, encoded, err := r.decide(g.made)
 		if size += len(encoded) + 1; size > maxTransactionBytes && err == nil && len(g.encoded) > 0 {
 			g.rest = waiting[i:]
 			return g
 		}
+		if err == nil && encoded != nil {
+			err = g.take(tx, encoded)
+		}
 		r.err = err
 		g.decided = append(g.decided, r)
-		if encoded != nil {
-			g.encoded = append(g.encoded, encoded)
-			v = made
-		}
 	}
 	return g
 }
 
-// message returns the group as a message that continues the history of g.base.
-func (g *group) message() ([]byte, error) {
-	h := header{Epoch: g.base.epoch, PrevHash: g.base.hash, Schema: schema, MinReader: reader, CommitTS: time.Now().UTC()}
-	if h.Epoch == "" {
-		h.Epoch = rand.Text()
+// take makes the transaction a part of the group when it is allowed. The group's view is forked once, not for each
+// transaction, as most are allowed: it is made anew when one turns out not to be after it was begun.
+func (g *group) take(tx *transaction, encoded []byte) error {
+	v := g.made
+	if v == g.base || g.refused && len(tx.Mutations) > 1 {
+		v = g.forked(v)
 	}
-	return encodeMessage(h, g.encoded)
+	if begun, err := v.run(tx.Mutations); err != nil {
+		if begun && v == g.made {
+			g.refused, g.made = true, g.again()
+		}
+		return err
+	}
+	g.made, g.encoded, g.taken = v, append(g.encoded, encoded), append(g.taken, *tx)
+	return nil
+}
+
+func (g *group) forked(v *View) *View {
+	v = v.fork()
+	v.committing = g.header.CommitTS
+	return v
+}
+
+// again returns what the transactions that were taken make of base.
+func (g *group) again() *View {
+	v := g.forked(g.base)
+	for i := range g.taken {
+		for j := range g.taken[i].Mutations {
+			v.apply(&g.taken[i].Mutations[j])
+		}
+	}
+	return v
+}
+
+// message returns the group as a message that continues the history of g.base. From then on g.made is the view that has
+// it.
+func (g *group) message() (*message, []byte, error) {
+	data, err := encodeMessage(g.header, g.encoded)
+	if err != nil {
+		return nil, nil, err
+	}
+	m := &message{header: g.header, Transactions: g.taken}
+	end := len(data) - len(hashEnd)
+	if err := m.hash.UnmarshalText(data[end-hex.EncodedLen(len(m.hash)) : end]); err != nil {
+		return nil, nil, err
+	}
+	g.made.revision, g.made.epoch, g.made.hash = g.base.revision+1, m.Epoch, m.hash
+	return m, data, nil
 }
 
 // answer tells every caller of the group. An error of the group is everybody's: what a request decided by itself, it
@@ -256,8 +309,9 @@ func (g *group) answer(revision uint64, err error) {
 	}
 }
 
-// decide runs r on v. It returns what r makes of v and the encoded transaction, nil when there is nothing to commit.
-func (r *request) decide(v *View) (*View, []byte, error) {
+// decide runs r on v. It returns the transaction as a reader of the log gets it, so that what we make of it is what
+// everybody does, and encoded; nil when there is nothing to commit.
+func (r *request) decide(v *View) (*transaction, []byte, error) {
 	if err := r.ctx.Err(); err != nil {
 		return nil, nil, err
 	}
@@ -265,18 +319,24 @@ func (r *request) decide(v *View) (*View, []byte, error) {
 	if err != nil || len(mutations) == 0 {
 		return nil, nil, err
 	}
-	made, err := v.with(mutations)
-	if err != nil {
-		return nil, nil, err
-	}
 	encoded, err := json.Marshal(transaction{r.txid, mutations})
+	if err == nil && len(encoded) > maxTransactionBytes {
+		err = tooLarge(len(encoded))
+	}
 	if err != nil {
+		if _, refusal := v.with(mutations); refusal != nil {
+			err = refusal // which says more
+		}
 		return nil, nil, err
 	}
-	if len(encoded) > maxTransactionBytes {
-		return nil, nil, tooLarge(len(encoded))
+	tx := new(transaction)
+	if err := json.Unmarshal(encoded, tx); err != nil {
+		return nil, nil, err
 	}
-	return made, encoded, nil
+	for i := range tx.Mutations {
+		tx.Mutations[i].clip()
+	}
+	return tx, encoded, nil
 }
 
 func tooLarge(size int) error {
@@ -301,11 +361,21 @@ func (r *request) call(v *View) (mutations []Mutation, err error) {
 func (v *View) with(mutations []Mutation) (*View, error) {
 	made := v.fork()
 	made.committing = time.Now()
-	for i := range mutations {
-		if err := made.check(&mutations[i]); err != nil {
-			return nil, err
-		}
-		made.apply(&mutations[i])
+	_, err := made.run(mutations)
+	if err != nil {
+		return nil, err
 	}
 	return made, nil
+}
+
+// run applies the mutations to v, which must not be published yet, until one is not allowed. begun says that v has
+// changed by then.
+func (v *View) run(mutations []Mutation) (begun bool, err error) {
+	for i := range mutations {
+		if err := v.check(&mutations[i]); err != nil {
+			return i > 0, err
+		}
+		v.apply(&mutations[i])
+	}
+	return true, nil
 }
