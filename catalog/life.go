@@ -31,7 +31,6 @@ type ground struct {
 	records int
 }
 
-
 // openReplica returns the replica as it was left in the directory. It needs nothing but that. A base that cannot be read
 // is reported and left out, with what the journal says behind it.
 func openReplica(cfg Config, log matrixLog, ev Events) (*replica, error) {

@@ -305,10 +305,13 @@ func TestSpoiledCopies(t *testing.T) {
 			}
 			overwrite(t, dir, journalName, data[:len(data)/2])
 		},
-		"no base":       func(t *testing.T, dir string) { remove(t, dir, files(t, dir, "base-*")[0]) },
-		"garbage base":  func(t *testing.T, dir string) { overwrite(t, dir, files(t, dir, "base-*")[0], []byte("garbage")) },
-		"neither":       func(t *testing.T, dir string) { remove(t, dir, journalName); remove(t, dir, files(t, dir, "base-*")[0]) },
-		"half a fold":   func(t *testing.T, dir string) { overwrite(t, dir, "base-00000000000000000099.tmp", []byte("half")) },
+		"no base":      func(t *testing.T, dir string) { remove(t, dir, files(t, dir, "base-*")[0]) },
+		"garbage base": func(t *testing.T, dir string) { overwrite(t, dir, files(t, dir, "base-*")[0], []byte("garbage")) },
+		"neither": func(t *testing.T, dir string) {
+			remove(t, dir, journalName)
+			remove(t, dir, files(t, dir, "base-*")[0])
+		},
+		"half a fold": func(t *testing.T, dir string) { overwrite(t, dir, "base-00000000000000000099.tmp", []byte("half")) },
 		"another name": func(t *testing.T, dir string) {
 			if err := os.Rename(filepath.Join(dir, files(t, dir, "base-*")[0]), filepath.Join(dir, fmt.Sprintf(baseFormat, 99))); err != nil {
 				t.Fatal(err)

@@ -1,0 +1,383 @@
+package catalog
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+// backedUp returns a matrix with something of everything, and its backup.
+func backedUp(t *testing.T) (*Catalog, Manifest, []byte) {
+	t.Helper()
+	c := openWith(t, foldEvery(config(t.TempDir()), 40), new(told))
+	uploads(t, c, 0, 60)
+	update(t, c, putProduct("blog"), putLink("blog", "shared", upload(0)[0].PutAsset.ID))
+	update(t, c, Mutation{Purge: &Purge{Product: "shop"}}, Mutation{Purge: &Purge{Tag: "summer"}}, deleteLink("shop", upload(1)[1].PutLink.Name))
+	update(t, c, Mutation{DeleteAsset: upload(1)[0].PutAsset.ID}) // leaves an orphan
+	var file bytes.Buffer
+	m, err := c.Backup(t.Context(), &file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, m, file.Bytes()
+}
+
+// A backup makes the same matrix anew in an empty directory, in a history of its own that goes on from there.
+func TestRestore(t *testing.T) {
+	c, m, file := backedUp(t)
+	want := c.View()
+	if m.Revision != want.Revision() || m.Epoch != want.epoch || m.Hash != want.hash {
+		t.Fatal(m)
+	}
+	dir := filepath.Join(t.TempDir(), "new")
+	restored, err := Restore(t.Context(), config(dir), bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if restored.Revision != m.Revision || restored.Epoch == m.Epoch || restored.Epoch == "" || restored.Hash != m.Hash {
+		t.Fatal(restored)
+	}
+	for i := range 3 {
+		n := openWith(t, config(dir), new(told))
+		if i == 0 {
+			sameRecords(t, n.View(), want, restored.Epoch)
+		}
+		if revision := update(t, n, putProduct(fmt.Sprint("new", i))); revision != m.Revision+1+uint64(i) || n.View().epoch != restored.Epoch {
+			t.Fatal(revision, n.View().epoch)
+		}
+		if i == 1 { // the base alone, and the log that begins behind it
+			n.Close()
+			remove(t, dir, journalName)
+			n = openWith(t, config(dir), new(told))
+			if n.View().Revision() != m.Revision+2 {
+				t.Fatal(n.View().Revision())
+			}
+		}
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Restore(t.Context(), config(dir), bytes.NewReader(file)); !errors.Is(err, asset.ErrConflict) {
+		t.Fatal(err)
+	}
+}
+
+// sameRecords fails unless got shows what want does, in a history of that name.
+func sameRecords(t *testing.T, got, want *View, epoch string) {
+	t.Helper()
+	other := want.fork()
+	other.epoch = epoch
+	sameMatrix(t, got, other)
+}
+
+// The first message behind a restored matrix continues the backup's history, under another name.
+func TestRestoredChain(t *testing.T) {
+	_, m, file := backedUp(t)
+	dir := t.TempDir()
+	if _, err := Restore(t.Context(), config(dir), bytes.NewReader(file)); err != nil {
+		t.Fatal(err)
+	}
+	c := openWith(t, config(dir), new(told))
+	update(t, c, putProduct("next"))
+	first, last, err := c.replica.log.bounds(t.Context())
+	if err != nil || first != m.Revision+1 || last != first {
+		t.Fatal(first, last, err)
+	}
+	data, err := c.replica.log.read(t.Context(), first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next, err := decodeMessage(data); err != nil || next.PrevHash != m.Hash || next.Epoch == m.Epoch {
+		t.Fatal(next, err)
+	}
+}
+
+// An empty matrix can be backed up as well, and a snapshot of it can be had.
+func TestRestoreOfNothing(t *testing.T) {
+	c := openWith(t, config(t.TempDir()), new(told))
+	var file bytes.Buffer
+	if _, err := c.Backup(t.Context(), &file); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if _, err := Restore(t.Context(), config(dir), &file); err != nil {
+		t.Fatal(err)
+	}
+	n := openWith(t, config(dir), new(told))
+	if revision := update(t, n, putProduct("shop")); revision != 1 {
+		t.Fatal(revision)
+	}
+}
+
+// A backup that was cut off anywhere, or with any bit flipped, or with anything behind it, makes nothing.
+func TestSpoiledBackup(t *testing.T) {
+	_, _, file := backedUp(t)
+	dir := t.TempDir()
+	refused := func(what string, at int, data []byte) {
+		t.Helper()
+		m, err := restoreBase(t.Context(), directory(dir), bytes.NewReader(data))
+		if !errors.Is(err, asset.ErrCorrupt) {
+			t.Fatalf("%s at %d: %v %v", what, at, m, err)
+		}
+		if left := files(t, dir, "*"); len(left) > 0 {
+			t.Fatalf("%s at %d leaves %v", what, at, left)
+		}
+	}
+	r := rand.New(rand.NewPCG(1, 1))
+	for cut := 0; cut < len(file); cut += 1 + r.IntN(1+cut/4) {
+		refused("cut", cut, file[:cut])
+	}
+	refused("cut", len(file)-1, file[:len(file)-1])
+	refused("more", len(file), append(bytes.Clone(file), 0))
+	for bit := 0; bit < 8*len(file); bit += 1 + r.IntN(1+bit/8) {
+		flipped := bytes.Clone(file)
+		flipped[bit/8] ^= 1 << (bit % 8)
+		refused("flip", bit, flipped)
+	}
+}
+
+// What fails leaves nothing behind, and nothing that was there is touched.
+func TestRestoreFails(t *testing.T) {
+	_, _, file := backedUp(t)
+	missing := filepath.Join(t.TempDir(), "new")
+	for _, dir := range []string{missing, t.TempDir()} {
+		if _, err := Restore(t.Context(), config(dir), bytes.NewReader(file[:len(file)-1])); !errors.Is(err, asset.ErrCorrupt) {
+			t.Fatal(err)
+		}
+		if left := files(t, dir, "*"); len(left) > 0 {
+			t.Fatal(left)
+		}
+		boom := errors.New("boom")
+		broken := io.MultiReader(bytes.NewReader(file[:len(file)/2]), readerOf(boom))
+		if _, err := Restore(t.Context(), config(dir), broken); !errors.Is(err, boom) {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(missing); !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	c := openWith(t, config(dir), new(told))
+	update(t, c, putProduct("shop"))
+	if _, err := Restore(t.Context(), config(dir), bytes.NewReader(file)); !errors.Is(err, asset.ErrConflict) {
+		t.Fatal(err)
+	}
+	update(t, c, putProduct("blog"))
+	if _, err := Restore(t.Context(), edgeConfig(t.TempDir(), nowhere), bytes.NewReader(file)); !errors.Is(err, asset.ErrForbidden) {
+		t.Fatal(err)
+	}
+	if _, err := Restore(t.Context(), Config{}, bytes.NewReader(file)); !errors.Is(err, asset.ErrInvalid) {
+		t.Fatal(err)
+	}
+}
+
+// readerOf is a reader that fails.
+func readerOf(err error) io.Reader {
+	r, w := io.Pipe()
+	_ = w.CloseWithError(err)
+	return r
+}
+
+// A snapshot is made when there is none, is the file itself, and is as new as it has to be.
+func TestSnapshot(t *testing.T) {
+	c := openWith(t, config(t.TempDir()), new(told))
+	uploads(t, c, 0, 10)
+	m, f, err := c.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if m.Revision != c.View().Revision() {
+		t.Fatal(m)
+	}
+	path := filepath.Join(t.TempDir(), "received")
+	if err := receive(path, &m, f); err != nil {
+		t.Fatal(err)
+	}
+	if err := check(t.Context(), path, &m); err != nil {
+		t.Fatal(err)
+	}
+	uploads(t, c, 10, 12)
+	if again, g, err := c.Snapshot(t.Context()); err != nil || again != m {
+		t.Fatal(again, err)
+	} else {
+		g.Close()
+	}
+	old := time.Now().Add(-2 * snapshotAge)
+	if err := os.Chtimes(f.Name(), old, old); err != nil {
+		t.Fatal(err)
+	}
+	c.replica.sums.of = Manifest{} // as after a restart
+	newer, g, err := c.Snapshot(t.Context())
+	if err != nil || newer.Revision != c.View().Revision() {
+		t.Fatal(newer, err)
+	}
+	g.Close()
+}
+
+// A spoiledSource has the snapshot of another one with something wrong.
+type spoiledSource struct {
+	sourceOf
+	spoil func(m *Manifest, data []byte) []byte
+}
+
+// Newest spoils the newest snapshot.
+func (s spoiledSource) Newest(ctx context.Context) (Manifest, io.ReadCloser, error) {
+	m, body, err := s.sourceOf.Newest(ctx)
+	if err != nil {
+		return m, nil, err
+	}
+	defer body.Close()
+	data, err := io.ReadAll(body)
+	data = s.spoil(&m, data)
+	return m, io.NopCloser(bytes.NewReader(data)), err
+}
+
+// A snapshot that is not what its manifest says, or no whole base, is not believed: the edge reads the log instead.
+func TestSpoiledSnapshot(t *testing.T) {
+	c, url := accepting(t, t.TempDir(), nil)
+	uploads(t, c, 0, 20)
+	for name, spoil := range map[string]func(m *Manifest, data []byte) []byte{
+		"cut":      func(_ *Manifest, data []byte) []byte { return data[:len(data)-1] },
+		"more":     func(_ *Manifest, data []byte) []byte { return append(data, 0) },
+		"empty":    func(*Manifest, []byte) []byte { return nil },
+		"flipped":  func(_ *Manifest, data []byte) []byte { data[len(data)/2] ^= 4; return data },
+		"revision": func(m *Manifest, data []byte) []byte { m.Revision++; return data },
+		"epoch":    func(m *Manifest, data []byte) []byte { m.Epoch = "other"; return data },
+		"hash":     func(m *Manifest, data []byte) []byte { m.Hash[0]++; return data },
+		"damaged before it was hashed": func(m *Manifest, data []byte) []byte {
+			data[len(data)/2] ^= 4
+			m.SHA256 = sumOf(data)
+			return data
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			cfg := edgeConfig(dir, url)
+			cfg.Source = spoiledSource{sourceOf{c}, spoil}
+			r, err := openReplica(cfg, nil, Events{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.close()
+			if s, err := r.fetch(t.Context(), func(*Manifest) bool { return true }); !errors.Is(err, asset.ErrCorrupt) || s != nil {
+				t.Fatal(s, err)
+			}
+			if left := append(files(t, dir, "base-*"), files(t, dir, "*.tmp")...); len(left) > 0 {
+				t.Fatal(left)
+			}
+			r.close()
+			e := openWith(t, cfg, new(told))
+			reaches(t, e, c.View().Revision())
+			sameMatrix(t, e.View(), c.View())
+		})
+	}
+}
+
+func sumOf(data []byte) asset.Digest {
+	var s sums
+	f, err := os.CreateTemp("", "sum")
+	if err != nil {
+		panic(err)
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if _, err := f.Write(data); err != nil {
+		panic(err)
+	}
+	m, err := s.manifest(position{}, f)
+	if err != nil {
+		panic(err)
+	}
+	return m.SHA256
+}
+
+// An edge that is new begins with a snapshot, and reads of the log only what is behind it.
+func TestBootstrap(t *testing.T) {
+	c, url := accepting(t, t.TempDir(), nil)
+	uploads(t, c, 0, 20)
+	dir, o := t.TempDir(), new(told)
+	cfg := edgeConfig(dir, url)
+	cfg.Source = sourceOf{c}
+	e := openWith(t, cfg, o)
+	reaches(t, e, c.View().Revision())
+	if len(files(t, dir, "base-*")) != 1 {
+		t.Error(files(t, dir, "*"))
+	}
+	reaches(t, e, update(t, c, putProduct("blog")))
+	sameMatrix(t, e.View(), c.View())
+	if err := e.Healthy(); err != nil || len(o.adopted) > 0 {
+		t.Error(err, o.adopted)
+	}
+}
+
+// The matrix is restored from a backup that is older than what edges have seen: they notice, take the restored one, and
+// follow it, whether or not anything was written since.
+func TestEdgeAdoptsARestoredMatrix(t *testing.T) {
+	for name, written := range map[string]int{"nothing written": 0, "less written": 3, "more written": 30} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, url := accepting(t, t.TempDir(), nil)
+			uploads(t, c, 0, 20)
+			var file bytes.Buffer
+			m, err := c.Backup(t.Context(), &file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			uploads(t, c, 20, 30)
+			source, dir, o := new(laterSource), t.TempDir(), new(told)
+			cfg := edgeConfig(dir, url)
+			cfg.Source = source
+			e := openWith(t, cfg, o)
+			reaches(t, e, c.View().Revision())
+			port := c.server.port
+			c.Close()
+
+			anew := t.TempDir()
+			if _, err := Restore(t.Context(), config(anew), &file); err != nil {
+				t.Fatal(err)
+			}
+			c, _ = accepting(t, anew, func(cfg *Config) { cfg.NATS.Listen = fmt.Sprint("127.0.0.1:", port) })
+			for i := range written {
+				update(t, c, putProduct(fmt.Sprint("new", i)))
+			}
+			within(t, "a frozen edge", func() bool { o.mu.Lock(); defer o.mu.Unlock(); return len(o.frozen) > 0 })
+			source.set(sourceOf{c})
+			within(t, "the restored matrix", func() bool { return o.thawed() && e.View().epoch == c.View().epoch })
+			reaches(t, e, update(t, c, putProduct("last")))
+			sameMatrix(t, e.View(), c.View())
+			if c.View().Revision() != m.Revision+uint64(written)+1 || len(o.adopted) != 1 {
+				t.Error(c.View().Revision(), o.adopted)
+			}
+			e.Close()
+			sameMatrix(t, openWith(t, edgeConfig(dir, nowhere), new(told)).View(), c.View())
+		})
+	}
+}
+
+// A log that exists is not restored over, wherever it is.
+func TestRestoreIntoACluster(t *testing.T) {
+	c, m, file := backedUp(t)
+	js, err := jetstream.New(c.server.nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := absent(t.Context(), js); !errors.Is(err, asset.ErrConflict) {
+		t.Fatal(err)
+	}
+	if got, err := decodeBackup(bufio.NewReader(bytes.NewReader(file))); err != nil || got.Revision != m.Revision || !got.Created.Equal(m.Created) {
+		t.Fatal(got, err)
+	}
+}
