@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +45,7 @@ type System struct {
 	log      *slog.Logger
 	metrics  *metrics
 	draining atomic.Bool
+	frozen   atomic.Bool // the view does not follow the log
 
 	catalog   *catalog.Catalog
 	providers *origin.Providers
@@ -51,8 +53,10 @@ type System struct {
 	front     *cache.Tier
 	memory    *cache.Memory
 	disk      *cache.Disk
-	ingester  *ingest.Ingester
-	delivery  *proxy.Server
+	resolver  *resolve.Resolver
+	ingester  *ingest.Ingester // nil on an edge, like the collector
+	collector *ingest.Collector
+	delivery  *proxy.Server // nil in the role control
 	control   *control.Server
 
 	deliveryListener, controlListener net.Listener
@@ -78,22 +82,33 @@ func New(ctx context.Context, cfg Config, version string, logs io.Writer) (*Syst
 		return nil, fmt.Errorf("config: log.%w", err)
 	}
 	s := &System{cfg: cfg, logs: logs, log: log, metrics: newMetrics(prometheus.NewRegistry())}
-	for _, open := range []func(context.Context) error{
-		s.openData,
-		s.openCatalog,
-		s.openProviders,
-		s.openCaches,
-		s.openIngest,
-		s.openDelivery,
-		func(context.Context) error { return s.openControl(version) },
-		s.createProducts,
-	} {
+	for _, open := range s.rooms(version) {
 		if err := open(ctx); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
 	}
 	s.metrics.gauge(s)
 	return s, nil
+}
+
+// rooms are what the role opens, in order.
+func (s *System) rooms(version string) []func(context.Context) error {
+	s.cfg.Catalog.Version = version
+	openControl := func(context.Context) error { return s.openControl(version) }
+	switch s.cfg.Role {
+	case RoleEdge:
+		return []func(context.Context) error{
+			s.openData, s.openCatalog, s.openProviders, s.openCaches, s.openResolver, s.openDelivery, openControl,
+		}
+	case RoleControl:
+		return []func(context.Context) error{
+			s.openData, s.openCatalog, s.openProviders, s.openCaches, s.openResolver, s.openIngest, openControl, s.createProducts,
+		}
+	default:
+		return []func(context.Context) error{
+			s.openData, s.openCatalog, s.openProviders, s.openCaches, s.openResolver, s.openIngest, s.openDelivery, openControl, s.createProducts,
+		}
+	}
 }
 
 func (s *System) onClose(name string, f func(ctx context.Context) error) {
@@ -108,6 +123,13 @@ func (s *System) openData(context.Context) error {
 }
 
 func (s *System) openCatalog(ctx context.Context) (err error) {
+	if s.cfg.Role == RoleEdge && s.cfg.ControlURL != "" {
+		snapshots, err := control.NewSnapshots(s.cfg.ControlURL, control.Secret(s.cfg.ControlToken))
+		if err != nil {
+			return fmt.Errorf("control_url: %w", err)
+		}
+		s.cfg.Catalog.Source = snapshots
+	}
 	if s.catalog, err = catalog.Open(ctx, s.cfg.Catalog, s.catalogEvents()); err != nil {
 		return err
 	}
@@ -154,21 +176,33 @@ func (s *System) make(ctx context.Context, k asset.Key) (*asset.Object, error) {
 }
 
 func (s *System) openIngest(context.Context) (err error) {
-	s.ingester, err = ingest.New(s.cfg.Ingest, s.catalog, s.providers, s.pool.Probe)
+	if s.ingester, err = ingest.New(s.cfg.Ingest, s.catalog, s.providers, s.pool.Probe); err != nil {
+		return err
+	}
+	s.collector = ingest.NewCollector(s.ingester, s.providers, s.garbageEvents())
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { s.collector.Run(ctx) })
+	s.onClose("garbage", func(context.Context) error {
+		stop()
+		running.Wait()
+		return nil
+	})
+	return nil
+}
+
+func (s *System) openResolver(context.Context) (err error) {
+	s.cfg.Resolve.Epoch = transform.Epoch
+	s.resolver, err = resolve.New(s.cfg.Resolve, func() resolve.View { return s.catalog.View() })
 	return err
 }
 
 func (s *System) openDelivery(context.Context) (err error) {
-	s.cfg.Resolve.Epoch = transform.Epoch
-	resolver, err := resolve.New(s.cfg.Resolve, func() resolve.View { return s.catalog.View() })
-	if err != nil {
-		return err
-	}
 	access, err := s.accessLog()
 	if err != nil {
 		return err
 	}
-	if s.delivery, err = proxy.New(s.cfg.Delivery, resolver, s.front, s.proxyEvents(), access); err != nil {
+	if s.delivery, err = proxy.New(s.cfg.Delivery, s.resolver, s.catalog, s.front, s.proxyEvents(), access); err != nil {
 		return err
 	}
 	s.deliveryListener, err = s.listen("delivery.listen", s.cfg.Delivery.Listen)
@@ -177,14 +211,19 @@ func (s *System) openDelivery(context.Context) (err error) {
 
 func (s *System) openControl(version string) (err error) {
 	s.control, err = control.New(s.cfg.Control, control.Deps{
-		Matrix:   s.catalog,
-		Ingester: s.ingester,
-		Metrics:  s.metrics.registry,
+		Matrix:     s.catalog,
+		Ingester:   s.ingester,
+		Garbage:    s.collector,
+		Resolver:   s.resolver,
+		Originals:  s.providers,
+		Edge:       s.cfg.Role == RoleEdge,
+		ControlURL: s.cfg.ControlURL,
+		Metrics:    s.metrics.registry,
 		// A provider that is away is no reason to send clients elsewhere: what is cached is served, and the next node has
 		// the same provider. Its breaker is in the metrics.
 		Checks: []control.Check{
 			{Name: "serving", Ready: s.serving},
-			{Name: "catalog", Ready: func(context.Context) error { return s.catalog.Healthy() }},
+			{Name: "catalog", Ready: s.informed},
 		},
 		Version: version,
 		Events:  s.controlEvents(),
@@ -218,6 +257,18 @@ func (s *System) serving(context.Context) error {
 	return nil
 }
 
+// informed fails when the matrix cannot be read, or where this process writes it, be written. An edge without a control plane
+// serves what it knows, and one that has never heard of the matrix knows nothing.
+func (s *System) informed(context.Context) error {
+	switch {
+	case s.cfg.Role != RoleEdge:
+		return s.catalog.Healthy()
+	case s.catalog.View().Revision() == 0:
+		return &asset.Fault{Kind: asset.ErrUnavailable, Detail: "the matrix has not arrived here yet"}
+	}
+	return s.catalog.View().Err()
+}
+
 // createProducts makes the configured products that are missing.
 func (s *System) createProducts(ctx context.Context) error {
 	_, err := s.catalog.Update(ctx, func(v *catalog.View) (missing []catalog.Mutation, _ error) {
@@ -235,8 +286,13 @@ func (s *System) createProducts(ctx context.Context) error {
 	return nil
 }
 
-// DeliveryAddr and ControlAddr are the addresses that were bound.
-func (s *System) DeliveryAddr() net.Addr { return s.deliveryListener.Addr() }
+// DeliveryAddr is the address of the front door; nil in the role control.
+func (s *System) DeliveryAddr() net.Addr {
+	if s.deliveryListener == nil {
+		return nil
+	}
+	return s.deliveryListener.Addr()
+}
 
 // ControlAddr is the address of the management API.
 func (s *System) ControlAddr() net.Addr { return s.controlListener.Addr() }
@@ -245,9 +301,11 @@ func (s *System) ControlAddr() net.Addr { return s.controlListener.Addr() }
 // It may be called once. It returns nil after an orderly stop.
 func (s *System) Run(ctx context.Context) error {
 	failed := make(chan error, 2)
-	go func() { failed <- s.delivery.Serve(s.deliveryListener) }()
+	if s.delivery != nil {
+		go func() { failed <- s.delivery.Serve(s.deliveryListener) }()
+	}
 	go func() { failed <- s.control.Serve(s.controlListener) }()
-	s.log.Info("serving", "delivery", s.DeliveryAddr().String(), "control", s.ControlAddr().String(), "revision", s.catalog.View().Revision())
+	s.log.Info("serving", "role", s.cfg.Role, "delivery", s.DeliveryAddr(), "control", s.ControlAddr(), "revision", s.catalog.View().Revision())
 	var err error
 	select {
 	case <-ctx.Done():
@@ -264,7 +322,11 @@ func (s *System) drain() error {
 	s.draining.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
 	defer cancel()
-	return errors.Join(s.delivery.Shutdown(ctx), s.control.Shutdown(ctx))
+	var err error
+	if s.delivery != nil {
+		err = s.delivery.Shutdown(ctx)
+	}
+	return errors.Join(err, s.control.Shutdown(ctx))
 }
 
 // close closes what was opened, the last first.

@@ -190,6 +190,11 @@ func (c Config) placed() Config {
 	c.Cache.Disk.Dir = cmp.Or(c.Cache.Disk.Dir, filepath.Join(c.DataDir, "cache"))
 	c.Ingest.SpoolDir = cmp.Or(c.Ingest.SpoolDir, filepath.Join(c.DataDir, "spool"))
 	c.Providers = slices.Clone(c.Providers)
+	if c.Role == RoleEdge && c.ControlURL != "" {
+		p := origin.DefaultConfig()
+		p.Name, p.URL, p.Token = "control", "control+"+strings.TrimRight(c.ControlURL, "/"), c.ControlToken
+		c.Providers = append(c.Providers, p)
+	}
 	for i := range c.Providers {
 		p := &c.Providers[i]
 		p.URL = strings.ReplaceAll(p.URL, dataDirMark, fileURLPath(c.DataDir))

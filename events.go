@@ -9,6 +9,7 @@ import (
 	"github.com/assetmatrix/assetmatrix/cache"
 	"github.com/assetmatrix/assetmatrix/catalog"
 	"github.com/assetmatrix/assetmatrix/control"
+	"github.com/assetmatrix/assetmatrix/ingest"
 	"github.com/assetmatrix/assetmatrix/origin"
 	"github.com/assetmatrix/assetmatrix/proxy"
 	"github.com/assetmatrix/assetmatrix/transform"
@@ -18,7 +19,27 @@ import (
 
 func (s *System) catalogEvents() catalog.Events {
 	return catalog.Events{
-		Frozen: func(err error) { s.log.Error("the matrix is frozen", "error", err) },
+		Frozen: func(err error) {
+			s.frozen.Store(err != nil)
+			if err != nil {
+				s.log.Error("the matrix is frozen", "error", err)
+				return
+			}
+			s.log.Info("the matrix is followed again")
+		},
+		Copy: func(err error) {
+			if err != nil {
+				s.log.Error("the copy of the matrix on the disk", "error", err)
+				return
+			}
+			s.log.Info("the copy of the matrix on the disk is whole again")
+		},
+		Folded: func(revision uint64, took time.Duration) {
+			s.log.Info("the matrix is folded", "revision", revision, "took", took)
+		},
+		Adopted: func(from, to uint64) {
+			s.log.Warn("the matrix goes on from a snapshot", "revision_before", from, "revision", to)
+		},
 		Connection: func(err error) {
 			if err != nil {
 				s.log.Error("connection to the log lost", "error", err)
@@ -39,6 +60,22 @@ func (s *System) catalogEvents() catalog.Events {
 			s.metrics.commitSeconds.Observe(took.Seconds())
 		},
 	}
+}
+
+func (s *System) garbageEvents() ingest.GarbageEvents {
+	return ingest.GarbageEvents{Swept: func(deleted []asset.Garbage, took time.Duration, err error) {
+		var bytes int64
+		for _, g := range deleted {
+			bytes += g.Size
+		}
+		s.metrics.garbageBytes.Add(float64(bytes))
+		switch {
+		case err != nil:
+			s.log.Error("garbage is left", "deleted", len(deleted), "bytes", bytes, "error", err)
+		case len(deleted) > 0:
+			s.log.Info("garbage collected", "deleted", len(deleted), "bytes", bytes, "took", took)
+		}
+	}}
 }
 
 func (s *System) originEvents() origin.Events {

@@ -35,6 +35,7 @@ type metrics struct {
 	providerSeconds *prometheus.HistogramVec
 	transactions    prometheus.Counter
 	commitSeconds   prometheus.Histogram
+	garbageBytes    prometheus.Counter
 	panics          prometheus.Counter
 }
 
@@ -68,6 +69,7 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 		providerSeconds: histogram("provider_read_seconds", "Time of a provider's answer.", prometheus.ExponentialBuckets(1e-4, 4, 10), "provider"),
 		transactions:    counter("catalog_transactions_total", "Transactions committed to the matrix.").WithLabelValues(),
 		commitSeconds:   histogram("catalog_commit_seconds", "From the append to the log to the visible view.", prometheus.ExponentialBuckets(2.5e-4, 2, 14)).WithLabelValues().(prometheus.Histogram),
+		garbageBytes:    counter("garbage_bytes_total", "Bytes of originals that no version used and that were deleted.").WithLabelValues(),
 		panics:          counter("panics_total", "Panics that were turned into errors. Each is a bug.").WithLabelValues(),
 	}
 }
@@ -82,6 +84,13 @@ func (m *metrics) gauge(s *System) {
 	read("cache_bytes", bytesHelp, prometheus.Labels{"tier": asset.DiskTier.String()}, func() float64 { return float64(s.disk.Bytes()) })
 	read("queue_depth", "Renders that wait for a worker.", nil, func() float64 { return float64(s.pool.Queued()) })
 	read("catalog_revision", "Position in the matrix's history that requests see.", nil, func() float64 { return float64(s.catalog.View().Revision()) })
+	read("catalog_lag_seconds", "For how long the view has not been known to show all that was committed.", nil, func() float64 { return s.catalog.Age().Seconds() })
+	read("catalog_frozen", "1 while the view does not follow the log, because a message does not fit.", nil, func() float64 {
+		if s.frozen.Load() {
+			return 1
+		}
+		return 0
+	})
 	for _, f := range []asset.Format{asset.JPEG, asset.PNG, asset.WebP, asset.AVIF} {
 		m.renders.WithLabelValues(f.String(), "ok") // a series that is not there cannot be seen to rise
 	}
