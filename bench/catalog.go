@@ -199,7 +199,7 @@ func (b *catalogBench) heap(context.Context) error {
 func (p population) change(i int) func(*catalog.View) ([]catalog.Mutation, error) {
 	at := time.Now().UTC()
 	product, link := p.product(i%p.products), asset.Link{Name: fmt.Sprintf("uploads/%08d-%s.jpg", i, words[i%len(words)]), Created: at}
-	version := newVersion(3, uint64(i), 1, at)
+	version := newVersion(kinds[0], 3, uint64(i), 1, at)
 	if i%2 == 0 {
 		a := newAsset(idOf(at, 2, uint64(i)), product, version)
 		link.Product, link.Asset = product, a.ID

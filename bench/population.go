@@ -68,9 +68,9 @@ func (p population) recordsOf(i int, yield func(catalog.Mutation) bool) bool {
 func (p population) asset(i, k int) *asset.Asset {
 	n := i*p.each + k
 	at := born.Add(time.Duration(n) * time.Millisecond)
-	a := newAsset(p.id(i, k), p.product(i), newVersion(1, uint64(n), 1, at))
+	a := newAsset(p.id(i, k), p.product(i), newVersion(kindOf(uint64(n)), 1, uint64(n), 1, at))
 	if n%20 == 7 {
-		a.Versions = append(a.Versions, newVersion(2, uint64(n), 2, at.Add(time.Hour)))
+		a.Versions = append(a.Versions, newVersion(kindOf(uint64(n)), 2, uint64(n), 2, at.Add(time.Hour)))
 		a.Current, a.Updated = 2, at.Add(time.Hour)
 	}
 	for t := range max(0, n%10-6) {
@@ -133,14 +133,13 @@ func newAsset(id, owner string, v asset.Version) *asset.Asset {
 }
 
 // newVersion makes a version; its original follows from seed and n.
-func newVersion(seed, n uint64, number int, at time.Time) asset.Version {
+func newVersion(k kind, seed, n uint64, number int, at time.Time) asset.Version {
 	var source rand.PCG
 	source.Seed(seed, n)
 	var random [56]byte
 	for i := 0; i < len(random); i += 8 {
 		binary.LittleEndian.PutUint64(random[i:], source.Uint64())
 	}
-	k := kindOf(n)
 	v := asset.Version{
 		Number: number, Digest: asset.Digest(random[:32]), Size: 40_000 + int64(random[40])*9_973, MediaType: k.mediaType,
 		Providers: []string{"local"}, Created: at,

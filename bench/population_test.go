@@ -142,7 +142,7 @@ func TestKinds(t *testing.T) {
 
 func TestVersionsFollowFromTheirNumbers(t *testing.T) {
 	at := time.Unix(1e9, 0)
-	a, b, c := newVersion(1, 12, 1, at), newVersion(1, 12, 1, at), newVersion(1, 13, 1, at)
+	a, b, c := newVersion(kinds[0], 1, 12, 1, at), newVersion(kinds[0], 1, 12, 1, at), newVersion(kinds[0], 1, 13, 1, at)
 	if a.Digest != b.Digest || *a.Picture != *b.Picture || a.Digest == c.Digest {
 		t.Errorf("%+v %+v %+v", a, b, c)
 	}

@@ -57,7 +57,7 @@ func (w *writer) asset(k int) string { return idOf(w.began, uint64(w.id)+1<<32, 
 
 // version returns the one that transaction i uploads, as number 1.
 func (w *writer) version(i int) asset.Version {
-	return newVersion(uint64(w.id)+1<<32, uint64(i), 1, time.Now().UTC())
+	return newVersion(kindOf(uint64(i/2)), uint64(w.id)+1<<32, uint64(i), 1, time.Now().UTC())
 }
 
 // missing returns how many of the acknowledged transactions v does not show.
