@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -83,7 +85,21 @@ func command() *cobra.Command {
 		Args: cobra.ArbitraryArgs,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(serveCommand(), checkCommand(), putCommand(), getCommand(), linkCommand(), urlCommand(), productsCommand(), versionCommand())
+	for _, g := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Server", []*cobra.Command{serveCommand(), checkCommand(), restoreCommand(), benchCommand()}},
+		{"Assets", append([]*cobra.Command{putCommand(), getCommand(), listCommand(), linkCommand(), unlinkCommand(), deleteCommand(), urlCommand(), resolveCommand()}, stateCommands()...)},
+		{"The matrix", []*cobra.Command{productsCommand(), transactCommand(), changesCommand(), purgeCommand(), garbageCommand(), replicasCommand(), backupCommand()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title + ":"})
+		for _, c := range g.commands {
+			c.GroupID = g.title
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(versionCommand())
 	return root
 }
 
@@ -99,29 +115,155 @@ func takes(least, most int) cobra.PositionalArgs {
 
 // A remote is the flags of every command that talks to a server.
 type remote struct {
-	control string
-	json    bool
+	server, tokenFile string
+	json              bool
+	wait              waitFor
 }
 
 func (r *remote) flags(cmd *cobra.Command) {
-	control := os.Getenv("ASSETMATRIX_CONTROL")
-	if control == "" {
-		control = "http://127.0.0.1:9090"
+	r.serverFlags(cmd)
+	cmd.Flags().BoolVar(&r.json, "json", false, "print the server's answer as JSON")
+}
+
+// serverFlags are those of commands that print nothing.
+func (r *remote) serverFlags(cmd *cobra.Command) {
+	server := cmp.Or(os.Getenv("ASSETMATRIX_SERVER"), "http://127.0.0.1:9090")
+	cmd.Flags().StringVar(&r.server, "server", server, "the server's management API (or ASSETMATRIX_SERVER)")
+	cmd.Flags().StringVar(&r.tokenFile, "token-file", "", "a file with the bearer token (or the token itself in ASSETMATRIX_TOKEN)")
+}
+
+// writeFlags are those of commands that change the matrix.
+func (r *remote) writeFlags(cmd *cobra.Command) {
+	r.flags(cmd)
+	cmd.Flags().Var(&r.wait, "wait", "edges: answer when every edge shows the change")
+	_ = cmd.RegisterFlagCompletionFunc("wait", cobra.FixedCompletions([]cobra.Completion{waitForEdges}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// A waitFor is a flag: what a write waits for before it is answered.
+type waitFor string
+
+const waitForEdges = "edges"
+
+func (w *waitFor) Set(text string) error {
+	if text != waitForEdges {
+		return errors.New("one can wait for edges")
 	}
-	cmd.Flags().StringVar(&r.control, "control", control, "the server's management API (or ASSETMATRIX_CONTROL)")
-	cmd.Flags().BoolVar(&r.json, "json", false, "print JSON")
+	*w = waitForEdges
+	return nil
+}
+
+func (w *waitFor) String() string { return string(*w) }
+
+func (w *waitFor) Type() string { return waitForEdges }
+
+// ifVersionFlag demands a version. 0 would demand nothing, so it cannot be given.
+func ifVersionFlag(cmd *cobra.Command, into *int) {
+	cmd.Flags().Var((*versionNumber)(into), "if-version", "only when this is the current version")
+}
+
+func ifStateFlag(cmd *cobra.Command, into *string) {
+	cmd.Flags().StringVar(into, "if-state", "", "only when nothing has changed since --json showed this state")
+}
+
+// A versionNumber is a flag: 1 or more.
+type versionNumber int
+
+func (n *versionNumber) Set(text string) error {
+	given, err := strconv.Atoi(text)
+	if err != nil || given < 1 {
+		return errors.New("versions are numbered from 1")
+	}
+	*n = versionNumber(given)
+	return nil
+}
+
+func (n *versionNumber) String() string { return "" }
+
+func (n *versionNumber) Type() string { return "VERSION" }
+
+// client returns a client of the server. There is no flag for the token itself: a command line is no secret.
+func (r *remote) client() (*client.Client, error) {
+	token, err := r.token()
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(r.server)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if r.wait != "" {
+		c = c.WaitingForEdges()
+	}
+	return c.WithToken(token), nil
+}
+
+func (r *remote) token() (string, error) {
+	if r.tokenFile == "" {
+		return os.Getenv("ASSETMATRIX_TOKEN"), nil
+	}
+	text, err := os.ReadFile(r.tokenFile)
+	if err != nil {
+		return "", usageError{fmt.Errorf("--token-file: %w", err)}
+	}
+	token := strings.TrimSpace(string(text))
+	if token == "" {
+		return "", usageError{fmt.Errorf("--token-file: %s is empty", r.tokenFile)}
+	}
+	return token, nil
 }
 
 // ask asks the server and prints its answer: as JSON when that is wanted, otherwise as show writes it.
 func ask[T any](cmd *cobra.Command, r remote, call func(context.Context, *client.Client) (T, error), show func(io.Writer, T) error) error {
-	c, err := client.New(r.control)
+	c, err := r.client()
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	answer, err := call(cmd.Context(), c)
 	if err != nil {
 		return err
 	}
+	if err := print(cmd, r, answer, show); err != nil {
+		return err
+	}
+	return waited(edgesOf(answer))
+}
+
+// edgesOf returns what an answer says of the edges, nil when they were not asked for.
+func edgesOf(answer any) *client.Edges {
+	switch a := answer.(type) {
+	case client.Product:
+		return a.Edges
+	case client.Receipt:
+		return a.Edges
+	case client.Entry:
+		return a.Edges
+	case client.Link:
+		return a.Edges
+	case client.Deleted:
+		return a.Edges
+	case client.Transacted:
+		return a.Edges
+	case client.Collected:
+		return a.Edges
+	case client.Done:
+		return a.Edges
+	}
+	return nil
+}
+
+// waited fails when edges were to be waited for, and do not show the change yet.
+func waited(e *client.Edges) error {
+	switch {
+	case e == nil || e.Waited && len(e.Behind) == 0:
+		return nil
+	case !e.Waited:
+		return errors.New("it is done, but which edges show it could not be found out")
+	}
+	return fmt.Errorf("it is done, but these edges do not show it yet: %s", strings.Join(e.Behind, ", "))
+}
+
+// print prints an answer of the server.
+func print[T any](cmd *cobra.Command, r remote, answer T, show func(io.Writer, T) error) error {
 	if r.json {
 		return printJSON(cmd.OutOrStdout(), answer)
 	}

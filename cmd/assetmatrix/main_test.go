@@ -104,7 +104,12 @@ func write(t *testing.T, name, content string) string {
 // the server by the environment.
 func serving(t *testing.T) (delivery string) {
 	t.Helper()
-	path := config(t)
+	return servingWith(t, config(t))
+}
+
+// servingWith serves with the configuration at path.
+func servingWith(t *testing.T, path string) (delivery string) {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	logs, errs := io.Pipe()
 	var out bytes.Buffer
@@ -132,7 +137,7 @@ func serving(t *testing.T) (delivery string) {
 	})
 	select {
 	case at := <-up:
-		t.Setenv("ASSETMATRIX_CONTROL", "http://"+at[1])
+		t.Setenv("ASSETMATRIX_SERVER", "http://"+at[1])
 		return "http://" + at[0]
 	case status := <-ended:
 		ended <- status
@@ -152,7 +157,7 @@ func picture(t *testing.T) string {
 
 func TestFromUploadToDelivery(t *testing.T) {
 	delivery := serving(t)
-	do(t, "products", "put", "shop", "--preset", "thumb=w=100,h=100,fit=cover", "--preset", "wide=w=9", "--origin", "https://shop.example").ok(t, "shop stands so at revision ")
+	do(t, "products", "put", "shop", "--preset", "thumb=w=100,h=100,fit=cover", "--preset", "wide=w=9", "--origin", "https://shop.example").ok(t, "product   shop", "preset    thumb=w=100,h=100,fit=cover", "origin    https://shop.example", "revision")
 	do(t, "products", "put", "app").ok(t)
 	do(t, "products").ok(t, "PRODUCT", "shop", "thumb wide", "app")
 
@@ -164,8 +169,8 @@ func TestFromUploadToDelivery(t *testing.T) {
 
 	do(t, "link", "app/hero.jpg", "shop/banners/hero.jpg", "--pin", "1").ok(t, "app/hero.jpg is asset ")
 	do(t, "get", "shop/banners/hero.jpg").ok(t, "ACTIVE, version 1", "300×200", "app      hero.jpg          pinned to 1", "shop     banners/hero.jpg  follows")
-	do(t, "get", "shop").ok(t, "banners/hero.jpg", "prices.csv")
-	if o := do(t, "get", "shop/", "--prefix", "pri").ok(t, "prices.csv"); strings.Contains(o.out, "hero") {
+	do(t, "list", "shop").ok(t, "banners/hero.jpg", "prices.csv")
+	if o := do(t, "ls", "shop/", "--prefix", "pri").ok(t, "prices.csv"); strings.Contains(o.out, "hero") {
 		t.Error(o.out)
 	}
 
@@ -204,11 +209,11 @@ func TestJSON(t *testing.T) {
 	if entry := parsed[client.Entry](t, do(t, "get", "shop/other.jpg", "--json")); entry.ID != receipt.ID || len(entry.Links) != 2 {
 		t.Errorf("%+v", entry)
 	}
-	page := parsed[client.Page](t, do(t, "get", "shop", "--limit", "1", "--json"))
+	page := parsed[client.Page](t, do(t, "list", "shop", "--limit", "1", "--json"))
 	if len(page.Assets) != 1 || page.Assets[0].Name != "hero.jpg" || page.Next == "" {
 		t.Fatalf("%+v", page)
 	}
-	if rest := parsed[client.Page](t, do(t, "get", "shop", "--cursor", page.Next, "--json")); len(rest.Assets) != 1 || rest.Assets[0].Name != "other.jpg" {
+	if rest := parsed[client.Page](t, do(t, "list", "shop", "--cursor", page.Next, "--json")); len(rest.Assets) != 1 || rest.Assets[0].Name != "other.jpg" {
 		t.Errorf("%+v", rest)
 	}
 	if v := parsed[map[string]string](t, do(t, "version", "--json")); v["version"] != version || v["go"] != runtime.Version() {
@@ -223,7 +228,7 @@ func TestMoreIsSaidOnStandardError(t *testing.T) {
 	for _, name := range []string{"a", "b"} {
 		feed(t, name, "put", "shop/"+name, "-").ok(t)
 	}
-	if o := do(t, "get", "shop", "--limit", "1"); o.status != 0 || strings.Count(o.out, "\n") != 2 || !strings.HasPrefix(o.errs, "There is more: --cursor ") {
+	if o := do(t, "list", "shop", "--limit", "1"); o.status != 0 || strings.Count(o.out, "\n") != 2 || !strings.HasPrefix(o.errs, "There is more: --cursor ") {
 		t.Errorf("%+v", o)
 	}
 }
@@ -232,7 +237,7 @@ func TestFailures(t *testing.T) {
 	serving(t)
 	do(t, "products", "put", "shop").ok(t)
 	feed(t, "x", "put", "shop/a", "-").ok(t)
-	do(t, "get", "nobody").fails(t, 1, "(404)", `no product "nobody"`)
+	do(t, "list", "nobody").fails(t, 1, "(404)", `no product "nobody"`)
 	do(t, "get", "shop/b").fails(t, 1, "(404)")
 	do(t, "put", "shop/c", filepath.Join(t.TempDir(), "none.jpg")).fails(t, 1, "none.jpg")
 	do(t, "put", "shop/c", t.TempDir()).fails(t, 1, "is a directory")
@@ -250,10 +255,16 @@ func TestUsageErrors(t *testing.T) {
 	nothing := write(t, "bad.yaml", "colour: red\n")
 	for _, line := range []string{
 		"nonsense", "--nonsense", "put", "put shop/a", "put shop/a b c", "put shop b", "put /a b", "put shop/ b", "put shop/a b --nonsense",
-		"put shop/a b --if-version one", "put shop/a b --if-version 0", "get", "get a b", "get /a", "get / ", "get shop --limit many", "link a/b", "link a b/c", "link a/b c",
+		"put shop/a b --if-version one", "put shop/a b --if-version 0", "get", "get a b", "get /a", "get / ", "get shop", "list", "list shop x", "list shop --limit many", "link a/b", "link a b/c", "link a/b c",
 		"url", "url shop", "url shop/a w=0", "url shop/a wdth=1", "url Shop/a", "url shop/a w=1 x", "products x", "products put", "products put shop --preset thumb",
-		"products put shop --preset thumb=", "products --control localhost:9090", "version x", "check x", "serve x", "serve --role edge",
-		"check --config /none.yaml", "check --config " + nothing, "serve --config " + nothing,
+		"products put shop --preset thumb=", "products --server localhost:9090", "version x", "check x", "serve x", "serve --role edge",
+		"publish", "publish shop", "archive shop/a b", "rollback shop/a", "rollback shop/a 0", "rollback shop/a one", "rollback shop/a 1 --if-version 0",
+		"tag shop/a", "tag shop/a b --none", "focal shop/a", "focal shop/a 0.5", "focal shop/a 0.5 1.5", "focal shop/a NaN 0", "focal shop/a 0.5 0.5 --unset",
+		"unlink shop", "delete", "delete shop/a b", "delete shop/a --if-version -1", "put shop/a b --if-version 1 --create-only", "put shop/a b --wait all",
+		"resolve", "resolve shop", "resolve shop/a w=1 x", "resolve shop/a --min-revision -1", "purge", "purge x", "purge --asset a --url b", "purge --asset a --product b",
+		"purge --asset /b", "products get", "products delete", "products put shop --if-state a --create-only", "transact", "transact a b", "changes x",
+		"changes --after now", "replicas x", "backup", "backup a b", "restore", "restore a b", "restore /none --config /none.yaml", "garbage x", "garbage --grace day",
+		"list shop --token-file /none", "check --config /none.yaml", "check --config " + nothing, "serve --config " + nothing,
 	} {
 		do(t, strings.Fields(line)...).fails(t, 2)
 	}
@@ -290,7 +301,7 @@ func TestURL(t *testing.T) {
 func TestCheck(t *testing.T) {
 	do(t, "check", "--config", config(t)).ok(t, "can be used", "1 provider(s), 0 product(s)")
 	serving(t)
-	listen := strings.TrimPrefix(os.Getenv("ASSETMATRIX_CONTROL"), "http://")
+	listen := strings.TrimPrefix(os.Getenv("ASSETMATRIX_SERVER"), "http://")
 	live := write(t, "config.yaml", "control: {listen: '"+listen+"'}\n")
 	if o := do(t, "check", "--live", "--config", live).ok(t); o.out != "" {
 		t.Errorf("%q", o.out)

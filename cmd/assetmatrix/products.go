@@ -15,11 +15,26 @@ import (
 )
 
 func productsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "products",
+		Short:   "List, show, define and delete products",
+		Example: "  assetmatrix products list\n  assetmatrix products put shop --preset 'thumb=w=200,h=200,fit=cover'",
+	}
+	list := productsListCommand()
+	cmd.Args, cmd.RunE = list.Args, list.RunE // without a word behind it, it lists
+	cmd.Flags().AddFlagSet(list.Flags())
+	cmd.AddCommand(list, productsGetCommand(), productsPutCommand(), productsDeleteCommand())
+	return cmd
+}
+
+func productsListCommand() *cobra.Command {
 	var r remote
 	cmd := &cobra.Command{
-		Use:   "products",
-		Short: "List the products",
-		Args:  takes(0, 0),
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the products",
+		Example: "  assetmatrix products list --json | jq -r '.products[].name'",
+		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return ask(cmd, r, func(ctx context.Context, c *client.Client) (client.Products, error) {
 				return c.Products(ctx)
@@ -27,7 +42,6 @@ func productsCommand() *cobra.Command {
 		},
 	}
 	r.flags(cmd)
-	cmd.AddCommand(productsPutCommand())
 	return cmd
 }
 
@@ -39,25 +53,47 @@ func showProducts(out io.Writer, all client.Products) error {
 	return printRows(out, []string{"PRODUCT", "PRESETS", "CREATED"}, rows)
 }
 
+func productsGetCommand() *cobra.Command {
+	var r remote
+	cmd := &cobra.Command{
+		Use:               "get PRODUCT",
+		Short:             "Show a product",
+		Example:           "  assetmatrix products get shop",
+		Args:              takes(1, 1),
+		ValidArgsFunction: completeProducts(&r, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return ask(cmd, r, func(ctx context.Context, c *client.Client) (client.Product, error) {
+				return c.Product(ctx, args[0])
+			}, showProduct)
+		},
+	}
+	r.flags(cmd)
+	return cmd
+}
+
 func productsPutCommand() *cobra.Command {
 	var r remote
 	var spec client.ProductSpec
 	var lifetimes client.Lifetimes
+	var cond client.Condition
 	cmd := &cobra.Command{
-		Use:     "put PRODUCT",
-		Short:   "Make a product, or give one this shape: what is left out is unset",
-		Example: "  assetmatrix products put shop --preset 'thumb=w=200,h=200,fit=cover' --origin https://shop.example",
-		Args:    takes(1, 1),
+		Use:               "put PRODUCT",
+		Short:             "Make a product, or give one this shape: what is left out is unset",
+		Example:           "  assetmatrix products put shop --preset 'thumb=w=200,h=200,fit=cover' --origin https://shop.example --max-age 60",
+		Args:              takes(1, 1),
+		ValidArgsFunction: completeProducts(&r, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if lifetimes != (client.Lifetimes{}) {
 				spec.Lifetimes = &lifetimes
 			}
 			return ask(cmd, r, func(ctx context.Context, c *client.Client) (client.Product, error) {
-				return c.PutProduct(ctx, args[0], spec)
+				return c.PutProductIf(ctx, args[0], spec, cond)
 			}, showProduct)
 		},
 	}
-	r.flags(cmd)
+	r.writeFlags(cmd)
+	ifStateFlag(cmd, &cond.State)
+	cmd.Flags().BoolVar(&cond.CreateOnly, "create-only", false, "only when there is no such product")
 	cmd.Flags().Var(presets{&spec.Presets}, "preset", "NAME=OPTIONS; may be given several times")
 	cmd.Flags().StringArrayVar(&spec.Origins, "origin", nil, "a CORS origin that may read; may be given several times; none is any")
 	for name, l := range map[string]struct {
@@ -71,12 +107,46 @@ func productsPutCommand() *cobra.Command {
 	} {
 		cmd.Flags().IntVar(l.seconds, name, 0, l.use)
 	}
+	cmd.MarkFlagsMutuallyExclusive("if-state", "create-only")
 	return cmd
 }
 
 func showProduct(out io.Writer, p client.Product) error {
-	_, err := fmt.Fprintf(out, "%s stands so at revision %d\n", p.Name, p.Revision)
-	return err
+	rows := [][]string{{"product", p.Name}}
+	for _, name := range slices.Sorted(maps.Keys(p.Presets)) {
+		rows = append(rows, []string{"preset", name + "=" + p.Presets[name]})
+	}
+	if l := p.Lifetimes; l != nil {
+		rows = append(rows, []string{"lifetimes", fmt.Sprintf("max-age=%d s-maxage=%d stale-while-revalidate=%d stale-if-error=%d s",
+			l.MaxAge, l.SharedMaxAge, l.StaleWhileRevalidate, l.StaleIfError)})
+	}
+	for _, o := range p.Origins {
+		rows = append(rows, []string{"origin", o})
+	}
+	return printRows(out, nil, append(rows, []string{"created", moment(p.Created)}, []string{"state", p.State}, []string{"revision", fmt.Sprint(p.Revision)}))
+}
+
+func productsDeleteCommand() *cobra.Command {
+	var r remote
+	var cond client.Condition
+	cmd := &cobra.Command{
+		Use:               "delete PRODUCT",
+		Short:             "Delete a product that owns no assets and has no links",
+		Example:           "  assetmatrix products delete shop",
+		Args:              takes(1, 1),
+		ValidArgsFunction: completeProducts(&r, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return ask(cmd, r, func(ctx context.Context, c *client.Client) (client.Done, error) {
+				return c.DeleteProduct(ctx, args[0], cond)
+			}, func(out io.Writer, done client.Done) error {
+				_, err := fmt.Fprintf(out, "product %s is deleted, at revision %d\n", args[0], done.Revision)
+				return err
+			})
+		},
+	}
+	r.writeFlags(cmd)
+	ifStateFlag(cmd, &cond.State)
+	return cmd
 }
 
 // presets is a flag of NAME=OPTIONS, whose options hold commas and equal signs themselves.

@@ -18,8 +18,11 @@ func serveCommand() *cobra.Command {
 	var config, role string
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Run the whole system in this process until SIGTERM",
-		Args:  takes(0, 0),
+		Short: "Run everything, the control plane or an edge in this process until SIGTERM",
+		Example: "  assetmatrix serve\n" +
+			"  assetmatrix serve --config /etc/assetmatrix/config.yaml\n" +
+			"  ASSETMATRIX_NATS_URL=nats://edge@10.0.0.1:4222 assetmatrix serve --role edge",
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var flags []string
 			if cmd.Flags().Changed("role") {
@@ -33,12 +36,14 @@ func serveCommand() *cobra.Command {
 		},
 	}
 	configFlag(cmd, &config)
-	cmd.Flags().StringVar(&role, "role", "all", "what this process does; overrides the configuration's role")
+	cmd.Flags().StringVar(&role, "role", "all", "what this process does: all, control (no delivery) or edge (delivery alone); overrides the configuration's")
+	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]cobra.Completion{"all", "control", "edge"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 func configFlag(cmd *cobra.Command, config *string) {
 	cmd.Flags().StringVar(config, "config", "", "the configuration file; without one, the defaults and the environment")
+	_ = cmd.MarkFlagFilename("config", "yaml", "yml")
 }
 
 // load reads the configuration. What flags set is spelled as the environment would, and stands above it.
@@ -65,7 +70,9 @@ func checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Say whether a configuration can be used, or with --live whether its server answers",
-		Args:  takes(0, 0),
+		Example: "  assetmatrix check --config config.yaml\n" +
+			"  assetmatrix check --config config.yaml --live",
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load(config)
 			if err != nil {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,7 +16,7 @@ func urlCommand() *cobra.Command {
 	var base string
 	cmd := &cobra.Command{
 		Use:     "url PRODUCT/NAME [OPTIONS]",
-		Short:   "Spell the delivery URL of an asset in canonical form",
+		Short:   "Spell the delivery URL of an asset in canonical form, without asking a server",
 		Example: "  assetmatrix url shop/banners/hero.jpg width=400,height=300,fit=cover",
 		Args:    takes(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -57,4 +59,53 @@ func spelled(t resolve.Target, given string) string {
 		return fmt.Sprintf("v=%d,%s", t.Version, t.Options)
 	}
 	return t.Options.String()
+}
+
+func resolveCommand() *cobra.Command {
+	var r remote
+	var o client.ResolveOptions
+	cmd := &cobra.Command{
+		Use:   "resolve PRODUCT/NAME [OPTIONS]",
+		Short: "Ask what a delivery URL leads to: version, type, size, and the URL that will always mean this",
+		Example: "  assetmatrix resolve shop/banners/hero.jpg w=400,h=300,fit=cover --accept image/avif\n" +
+			"  assetmatrix resolve shop/banners/hero.jpg thumb --min-revision 17 --json | jq -r .url",
+		Args:              takes(1, 2),
+		ValidArgsFunction: completeTargets(&r, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			product, name, err := splitTarget(args[0])
+			if err != nil {
+				return err
+			}
+			options := "original"
+			if len(args) == 2 {
+				options = args[1]
+			}
+			return ask(cmd, r, func(ctx context.Context, c *client.Client) (client.Resolution, error) {
+				return c.Resolve(ctx, product, options, name, o)
+			}, showResolution)
+		},
+	}
+	r.flags(cmd)
+	cmd.Flags().StringVar(&o.Accept, "accept", "", "the Accept header of who will ask for the URL")
+	cmd.Flags().Uint64Var(&o.MinRevision, "min-revision", 0, "the revision that the answer must have seen")
+	return cmd
+}
+
+func showResolution(out io.Writer, r client.Resolution) error {
+	expiry := "never"
+	if r.Expiry != nil {
+		expiry = moment(*r.Expiry)
+	}
+	rows := [][]string{
+		{"url", r.URL},
+		{"unpinned", r.Unpinned},
+		{"expires", expiry},
+		{"asset", r.ID},
+		{"version", fmt.Sprint(r.Version)},
+		{"type", r.MediaType},
+	}
+	if r.Width != 0 {
+		rows = append(rows, []string{"size", fmt.Sprintf("%d × %d px", r.Width, r.Height)})
+	}
+	return printRows(out, nil, append(rows, []string{"original", r.Digest.String()}, []string{"revision", fmt.Sprint(r.Revision)}))
 }
