@@ -203,6 +203,9 @@ func checkQuery(r *http.Request, op *huma.Operation) error {
 	if err != nil {
 		return fault(asset.ErrInvalid, "query", "the query cannot be read", "name=value, percent-encoded, parted by &")
 	}
+	if query.Has("wait_timeout") && !query.Has("wait") && known["wait"] != nil {
+		return fault(asset.ErrInvalid, "wait_timeout", "nothing is waited for", "wait=edges beside it")
+	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		switch schema, ok := known[name]; {
 		case !ok:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strconv"
 	"sync"
 	"time"
@@ -34,7 +35,7 @@ func (s *Server) routeChanges(api huma.API) {
 			"the revision and whose data is a Change in JSON, with what concerns the products that the caller may read. An id without data comes every 15 seconds. " +
 			"Answers 410 when the history does not go back so far any more. A reader that does not keep up is cut off, and can come back.",
 	}, "text/event-stream", s.changes)
-	api.OpenAPI().Components.Schemas.Schema(changeType, true, "")
+	api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[client.Change](), true, "")
 }
 
 // changes waits for a revision that has not arrived here yet, as a client that comes back to another server may know more.
@@ -73,6 +74,10 @@ func (s *Server) stream(w *answer, r *http.Request, after uint64) {
 	defer stop()
 	defer context.AfterFunc(s.streams, stop)()
 	e := &events{w: w, last: after}
+	if r.Method == http.MethodHead {
+		_ = e.begin()
+		return
+	}
 	if s.deps.Matrix.View().Revision() == after {
 		_ = e.begin() // nothing can be missing, and nothing has to come; otherwise the first change begins it
 	}

@@ -188,6 +188,9 @@ func TestWhereChangesBegin(t *testing.T) {
 			t.Errorf("%+v: begins with %s, %v", c, got, resp.Header)
 		}
 	}
+	if head := h.ask("HEAD", "/v1/changes?after=0", ""); head.StatusCode != 200 || head.Header.Get("Content-Type") != "text/event-stream" {
+		t.Error("the head of a stream ends", head.Status, head.Header)
+	}
 	_, now := h.events("/v1/changes") // is answered though there is nothing yet
 	h.update(catalog.Mutation{PutProduct: &asset.Product{Name: "blog"}})
 	if got := next(t, now); got != "5" {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"reflect"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -16,8 +15,6 @@ import (
 	"github.com/assetmatrix/assetmatrix/catalog"
 	"github.com/assetmatrix/assetmatrix/control/client"
 )
-
-var changeType = reflect.TypeFor[client.Change]()
 
 type replicasOutput struct{ Body client.Replicas }
 
@@ -145,6 +142,9 @@ func (s *Server) backup(_ context.Context, _ *struct{ call }) (*streamed, error)
 		a.Header().Set("Content-Type", "application/octet-stream")
 		a.Header().Set("Content-Disposition", `attachment; filename="assetmatrix.backup"`)
 		a.Header().Set("Trailer", client.ManifestHeader)
+		if r.Method == http.MethodHead {
+			return
+		}
 		m, err := s.deps.Matrix.Backup(r.Context(), a)
 		if err == nil {
 			a.Header().Set(client.ManifestHeader, manifestHeader(m))

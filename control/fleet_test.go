@@ -152,6 +152,9 @@ func TestBackup(t *testing.T) {
 	if m, err := h.client.Backup(t.Context(), &b); m != client.Manifest(s.manifest) || b.String() != content || err != nil {
 		t.Errorf("%+v, %d bytes, %v", m, b.Len(), err)
 	}
+	if head := h.ask("HEAD", "/v1/backup", ""); head.StatusCode != 200 || len(head.body) != 0 {
+		t.Error(head.Status)
+	}
 	s.err = asset.ErrUnavailable
 	refused(t, h.ask("GET", "/v1/backup", ""), 503, "unavailable", "", "")
 	s.breaks = 100_000

@@ -110,6 +110,7 @@ func TestWritesWaitForEdges(t *testing.T) {
 	for _, bad := range []string{"0s", "-1s", "5", "61s", "x", ""} {
 		refused(t, put("?wait=edges&wait_timeout="+bad, "3"), 400, "invalid-request", "wait_timeout", "5s")
 	}
+	refused(t, put("?wait_timeout=5s", "3"), 400, "invalid-request", "wait_timeout", "wait=edges")
 	if h.catalog.View().Revision() != before {
 		t.Error("a write that was refused is written")
 	}

@@ -166,15 +166,22 @@ func (c *Client) Backup(ctx context.Context, w io.Writer) (Manifest, error) {
 
 // open sends a GET and returns the answer once it is known to be no refusal.
 func (c *Client) open(ctx context.Context, path string) (*http.Response, error) {
-	req, err := c.request(ctx, http.MethodGet, path, nil)
+	reading, end := context.WithCancel(ctx)
+	req, err := c.request(reading, http.MethodGet, path, nil)
 	if err != nil {
+		end()
 		return nil, err
 	}
 	req.Header.Set("Accept", "*/*")
 	resp, err := c.http.Do(req)
 	if err != nil {
+		end()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		return nil, fmt.Errorf("%w: %w", asset.ErrUnavailable, err)
 	}
+	resp.Body = watch(resp.Body, end)
 	if resp.StatusCode < 300 {
 		return resp, nil
 	}
@@ -197,26 +204,47 @@ func manifestOf(h http.Header, host string) (Manifest, error) {
 	return m, nil
 }
 
-// silence is how long the stream of changes may say nothing: three of the server's heartbeats.
+// silence is how long an answer may send nothing: three heartbeats of the stream of changes.
 const silence = 45 * time.Second
+
+// A watched is a body that ends when nothing arrives for too long: its server may be gone without a word.
+type watched struct {
+	inner io.ReadCloser
+	end   context.CancelFunc
+	timer *time.Timer
+}
+
+func watch(inner io.ReadCloser, end context.CancelFunc) *watched {
+	w := &watched{inner, end, time.AfterFunc(silence, end)}
+	w.timer.Stop()
+	return w
+}
+
+// Read reads on.
+func (w *watched) Read(p []byte) (int, error) {
+	w.timer.Reset(silence)
+	defer w.timer.Stop()
+	return w.inner.Read(p)
+}
+
+// Close closes the body.
+func (w *watched) Close() error {
+	w.end()
+	return w.inner.Close()
+}
 
 // Changes calls take with every change behind revision after, in order, those to come included. It returns the error of
 // take; ctx's, when that ends; an [*asset.Problem] when the server refused, of status 410 when its history does not go
 // back so far; and [asset.ErrUnavailable] when the connection broke: call again, with the revision of the last change.
 func (c *Client) Changes(ctx context.Context, after uint64, take func(Change) error) error {
-	following, stop := context.WithCancel(ctx)
-	defer stop()
-	resp, err := c.open(following, "/v1/changes?after="+strconv.FormatUint(after, 10))
+	resp, err := c.open(ctx, "/v1/changes?after="+strconv.FormatUint(after, 10))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	watch := time.AfterFunc(silence, stop)
-	defer watch.Stop()
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, maxAnswer)
 	for lines.Scan() {
-		watch.Reset(silence)
 		if err := takeLine(lines.Bytes(), take); err != nil {
 			return err
 		}
