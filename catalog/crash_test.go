@@ -27,7 +27,10 @@ func TestMain(m *testing.M) {
 
 // writeUntilKilled commits with 8 writers at once, and says so on standard output after each acknowledgement.
 func writeUntilKilled(dir string) {
-	c, err := Open(context.Background(), config(dir), Events{})
+	cfg := foldEvery(config(dir), 0)
+	cfg.foldLimit.journal = 10_000
+	folded := func(revision uint64, _ time.Duration) { fmt.Println("folded", revision) }
+	c, err := Open(context.Background(), cfg, Events{Folded: folded})
 	if err != nil {
 		fmt.Println("failed:", err)
 		os.Exit(1)
@@ -37,7 +40,10 @@ func writeUntilKilled(dir string) {
 		go func() {
 			for i := 0; ; i++ {
 				name := fmt.Sprintf("p%d-%d-%d", os.Getpid(), w, i)
-				if err := try(c, putProduct(name)); err != nil {
+				product := putProduct(name)
+				owned := putAsset(name, byte(i))
+				owned.PutAsset.Owner = name
+				if err := try(c, product, owned, putLink(name, "it", name)); err != nil {
 					fmt.Println("failed:", err)
 				}
 				fmt.Println("stored", name) // one write(2) each
@@ -47,30 +53,36 @@ func writeUntilKilled(dir string) {
 	select {}
 }
 
-// kill -9 under load, again and again on the same directory: whatever was acknowledged is there after the restart.
+// kill -9 under load and in the middle of folds, again and again on the same directory: whatever was acknowledged is there
+// after the restart, each transaction whole.
 func TestKill(t *testing.T) {
 	dir := t.TempDir()
 	var acknowledged []string
+	folds := 0
 	for range 10 {
-		acknowledged = append(acknowledged, killOnce(t, dir)...)
+		stored, folded := killOnce(t, dir)
+		acknowledged, folds = append(acknowledged, stored...), folds+folded
 		c := opened(t, dir)
 		for _, name := range acknowledged {
-			if _, ok := c.View().Product(name); !ok {
+			if _, a, ok := c.View().Lookup(name, "it"); !ok || a.ID != name {
 				t.Fatalf("%s was acknowledged and is lost", name)
 			}
+		}
+		if err := c.View().Err(); err != nil {
+			t.Fatal(err)
 		}
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("%d acknowledged writes, none lost", len(acknowledged))
-	if len(acknowledged) < 100 {
+	t.Logf("%d acknowledged writes, %d folds, none lost", len(acknowledged), folds)
+	if len(acknowledged) < 100 || folds < 5 {
 		t.Fatal("too few writes to prove anything")
 	}
 }
 
-// killOnce runs a writer, kills it at some moment, and returns what it said it had stored.
-func killOnce(t *testing.T, dir string) (stored []string) {
+// killOnce runs a writer, kills it at some moment, and returns what it said it had stored, and how often it was folded.
+func killOnce(t *testing.T, dir string) (stored []string, folds int) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), crashDir+"="+dir)
 	out, err := cmd.StdoutPipe()
@@ -85,6 +97,8 @@ func killOnce(t *testing.T, dir string) (stored []string) {
 		switch name, ok := strings.CutPrefix(lines.Text(), "stored "); {
 		case ok:
 			stored = append(stored, name)
+		case strings.HasPrefix(lines.Text(), "folded "):
+			folds++
 		case lines.Text() == "open":
 			time.AfterFunc(rand.N(200*time.Millisecond), func() { _ = cmd.Process.Kill() })
 		default:
@@ -92,5 +106,5 @@ func killOnce(t *testing.T, dir string) (stored []string) {
 		}
 	}
 	_ = cmd.Wait() // killed
-	return stored
+	return stored, folds
 }

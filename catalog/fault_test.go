@@ -417,21 +417,22 @@ func TestReplacedHistory(t *testing.T) {
 	checkFrozen(t, err, 1, "was applied here before", errChain)
 }
 
-// A mark that says nothing hinders nobody.
-func TestSpoiledMark(t *testing.T) {
-	dir := t.TempDir()
-	c := opened(t, dir)
-	update(t, c, putProduct("shop"))
+// A hole far behind the view is found as well: the server that has it is the only one there is.
+func TestDamagedOldBlock(t *testing.T) {
+	dir, o := t.TempDir(), new(told)
+	c := openWith(t, foldEvery(config(dir), 5), o)
+	for i := range 12 { // more than a block holds
+		m := putProduct(fmt.Sprintf("shop-%03d", i+1))
+		m.PutProduct.Presets = map[string]string{"thumb": strings.Repeat("x", maxTransactionBytes*9/10)}
+		update(t, c, m)
+	}
+	uploads(t, c, 0, 10)
+	within(t, "a fold", func() bool { return o.folds() > 0 })
 	c.Close()
-	for _, text := range []string{"", "garbage", strings.Repeat("x", 1000), "00000000000000000009 zz\n"} {
-		if err := os.WriteFile(filepath.Join(dir, "applied"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		c := opened(t, dir)
-		if c.View().Revision() != 1 {
-			t.Fatal(c.View().Revision())
-		}
-		c.Close()
+	damage(t, dir, 3)
+	for range 2 {
+		_, err := Open(t.Context(), config(dir), Events{})
+		checkFrozen(t, err, 3, "sequence 3 is missing", errChain)
 	}
 }
 

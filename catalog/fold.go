@@ -79,15 +79,14 @@ func (r *replica) foldAlways(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err == nil {
-			r.report(nil)
-			continue
+		if errors.Is(err, errBusy) {
+			continue // whoever shows the new view asks again
 		}
-		if !errors.Is(err, errBusy) {
-			r.report(err)
+		r.report(err)
+		if err != nil {
+			pause(ctx, foldRetryWait)
+			r.want()
 		}
-		pause(ctx, foldRetryWait)
-		r.want()
 	}
 }
 

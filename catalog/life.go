@@ -190,6 +190,9 @@ var errDamaged = fmt.Errorf("%w: a block of the base file is damaged; the view i
 // replay reads what is in the log now, for a writer.
 func (r *replica) replay(ctx context.Context) error {
 	last, err := r.reach(ctx)
+	if err == nil && r.own {
+		err = r.log.whole(ctx)
+	}
 	if err != nil || r.work.revision >= last {
 		return err
 	}

@@ -27,6 +27,8 @@ type matrixLog interface {
 	read(ctx context.Context, seq uint64) ([]byte, error)
 	// bounds returns the first and the last sequence; (1, 0) or (0, 0) when there are no messages.
 	bounds(ctx context.Context) (first, last uint64, err error)
+	// whole fails with a [FrozenError] when a message is missing between the bounds.
+	whole(ctx context.Context) error
 	// tail calls take with every message behind sequence after, in order, until take fails or ctx ends.
 	tail(ctx context.Context, after uint64, take func(seq uint64, data []byte) error) error
 	// elsewhere ends the tails that run, with errElsewhere, and makes the next one read from another server than theirs. It
@@ -208,6 +210,29 @@ func (s *stream) bounds(ctx context.Context) (first, last uint64, err error) {
 	}
 	s.saw(info.State.LastSeq)
 	return info.State.FirstSeq, info.State.LastSeq, nil
+}
+
+func (s *stream) whole(ctx context.Context) error {
+	h, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	info, err := h.Info(ctx, jetstream.WithDeletedDetails(true))
+	if err != nil {
+		return err
+	}
+	state, first := &info.State, max(1, info.Config.FirstSeq)
+	switch {
+	case state.Msgs == 0:
+		return nil
+	case state.FirstSeq > first:
+		return lost(first)
+	case len(state.Deleted) > 0:
+		return lost(state.Deleted[0])
+	}
+	return nil
 }
 
 // saw remembers that seq was stored.
