@@ -294,6 +294,13 @@ func (s *System) DeliveryAddr() net.Addr {
 	return s.deliveryListener.Addr()
 }
 
+func spelled(a net.Addr) string {
+	if a == nil {
+		return "none"
+	}
+	return a.String()
+}
+
 // ControlAddr is the address of the management API.
 func (s *System) ControlAddr() net.Addr { return s.controlListener.Addr() }
 
@@ -305,7 +312,7 @@ func (s *System) Run(ctx context.Context) error {
 		go func() { failed <- s.delivery.Serve(s.deliveryListener) }()
 	}
 	go func() { failed <- s.control.Serve(s.controlListener) }()
-	s.log.Info("serving", "role", s.cfg.Role, "delivery", s.DeliveryAddr(), "control", s.ControlAddr(), "revision", s.catalog.View().Revision())
+	s.log.Info("serving", "role", s.cfg.Role, "delivery", spelled(s.DeliveryAddr()), "control", s.ControlAddr().String(), "revision", s.catalog.View().Revision())
 	var err error
 	select {
 	case <-ctx.Done():

@@ -265,7 +265,7 @@ func (c Config) validateControlURL() error {
 		return nil
 	}
 	u, err := url.Parse(c.ControlURL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
 		return asset.BadKey("control_url", strconv.Quote(c.ControlURL), "http://host:port or https://host:port")
 	}
 	return nil

@@ -38,7 +38,7 @@ func (f *fleet) startControl() *site {
 // edge starts an edge on a directory.
 func (f *fleet) edge(dir string) *site {
 	f.t.Helper()
-	return start(f.t, dir, "ASSETMATRIX_ROLE=edge", "ASSETMATRIX_NATS_URL=nats://"+f.nats, "ASSETMATRIX_CONTROL_URL=http://"+f.control.control)
+	return start(f.t, dir, "ASSETMATRIX_ROLE=edge", "ASSETMATRIX_NATS_URL=nats://"+f.nats, "ASSETMATRIX_CONTROL_URL="+f.control.control)
 }
 
 // freeAddr is a loopback address that nobody listens on.
