@@ -105,43 +105,54 @@ func listCommand() *cobra.Command {
 // largestPage is the most names that the server puts on a page.
 const largestPage = 1000
 
-// list prints a page of a product's assets, or all from there on. Where the next begins is no part of the rows and stands
-// on standard error.
+// list prints a page of a product's assets, or all from there on. Where the next begins is no part of the rows.
 func list(cmd *cobra.Command, r remote, product string, o client.ListOptions, all bool) error {
 	c, err := r.client()
 	if err != nil {
 		return err
 	}
+	show := showPage
 	for {
 		page, err := c.List(cmd.Context(), product, o)
 		if err != nil {
 			return err
 		}
-		if err := print(cmd, r, page, showPage); err != nil {
+		if err := print(cmd, r, page, show); err != nil {
 			return err
 		}
-		if page.Next == "" || !all {
-			return more(cmd.ErrOrStderr(), page.Next)
+		switch {
+		case page.Next == "":
+			return nil
+		case !all:
+			return more(cmd, r, page.Next)
 		}
-		o.Cursor = page.Next
+		o.Cursor, show = page.Next, showFurtherPage
 	}
 }
 
-func more(errs io.Writer, cursor string) error {
-	if cursor == "" {
+// more says where the next page begins, which the JSON says by itself.
+func more(cmd *cobra.Command, r remote, cursor string) error {
+	if r.json {
 		return nil
 	}
-	_, err := fmt.Fprintf(errs, "There is more: --cursor %s, or --all\n", cursor)
+	_, err := fmt.Fprintf(cmd.ErrOrStderr(), "There is more: --cursor %s, or --all\n", cursor)
 	return err
 }
 
-// showPage lines up a page by itself, so that a long list begins to be shown at once.
 func showPage(out io.Writer, page client.Page) error {
-	var rows [][]string
+	return printRows(out, []string{"NAME", "VERSION", "STATUS", "TYPE", "PX", "BYTES"}, rowsOf(page))
+}
+
+// showFurtherPage lines up a page by itself, so that a long list begins to be shown at once.
+func showFurtherPage(out io.Writer, page client.Page) error {
+	return printRows(out, nil, rowsOf(page))
+}
+
+func rowsOf(page client.Page) (rows [][]string) {
 	for _, a := range page.Assets {
 		rows = append(rows, []string{a.Name, fmt.Sprint(a.Version), string(a.Status), a.MediaType, pixels(a.Width, a.Height), fmt.Sprint(a.Size)})
 	}
-	return printRows(out, []string{"NAME", "VERSION", "STATUS", "TYPE", "PX", "BYTES"}, rows)
+	return rows
 }
 
 // splitTarget takes PRODUCT/NAME apart.

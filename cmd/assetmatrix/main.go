@@ -165,6 +165,9 @@ func ifStateFlag(cmd *cobra.Command, into *string) {
 	cmd.Flags().StringVar(into, "if-state", "", "only when nothing has changed since --json showed this state")
 }
 
+// errNewWithVersion says that two conditions cannot both hold.
+var errNewWithVersion = usageError{errors.New("what is to be new has no version and no state; give --create-only or the other condition, not both")}
+
 // A versionNumber is a flag: 1 or more.
 type versionNumber int
 

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/assetmatrix/assetmatrix"
 	"github.com/assetmatrix/assetmatrix/bench/corpus"
@@ -142,8 +143,10 @@ func servingWith(t *testing.T, path string) (delivery string) {
 	case status := <-ended:
 		ended <- status
 		t.Fatalf("serve ended with %d", status)
-		return ""
+	case <-time.After(30 * time.Second):
+		t.Fatal("serve does not say where it serves")
 	}
+	return ""
 }
 
 func picture(t *testing.T) string {
@@ -248,7 +251,7 @@ func TestFailures(t *testing.T) {
 	do(t, "link", "nobody/c", "shop/a").fails(t, 1, "(404)")
 	do(t, "products", "put", "Shop").fails(t, 1, "(400)")
 	do(t, "products", "put", "shop", "--preset", "t=w=0").fails(t, 1, "(422)", "[/presets/t]", "1–8192")
-	do(t, "products", "--control", "http://127.0.0.1:1").fails(t, 1, "unavailable")
+	do(t, "products", "--server", "http://127.0.0.1:1").fails(t, 1, "unavailable")
 }
 
 func TestUsageErrors(t *testing.T) {

@@ -83,6 +83,9 @@ func productsPutCommand() *cobra.Command {
 		Args:              takes(1, 1),
 		ValidArgsFunction: completeProducts(&r, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cond.State != "" && cond.CreateOnly {
+				return errNewWithVersion
+			}
 			if lifetimes != (client.Lifetimes{}) {
 				spec.Lifetimes = &lifetimes
 			}
@@ -107,7 +110,6 @@ func productsPutCommand() *cobra.Command {
 	} {
 		cmd.Flags().IntVar(l.seconds, name, 0, l.use)
 	}
-	cmd.MarkFlagsMutuallyExclusive("if-state", "create-only")
 	return cmd
 }
 

@@ -29,6 +29,9 @@ func putCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if o.IfVersion != 0 && o.CreateOnly {
+				return errNewWithVersion
+			}
 			if pending {
 				o.Status = asset.Pending
 			}
@@ -42,7 +45,6 @@ func putCommand() *cobra.Command {
 	cmd.Flags().StringVar(&o.MediaType, "type", "", "declare the media type; without it the server looks")
 	cmd.Flags().BoolVar(&o.CreateOnly, "create-only", false, "only when the name is free")
 	cmd.Flags().BoolVar(&pending, "pending", false, "make an asset that is not delivered before `assetmatrix publish`")
-	cmd.MarkFlagsMutuallyExclusive("if-version", "create-only")
 	return cmd
 }
 

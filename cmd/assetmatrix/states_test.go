@@ -45,7 +45,7 @@ func TestTheLifeOfAnAsset(t *testing.T) {
 	if got := status(t, delivery+"/shop/original/a"); got != 410 {
 		t.Errorf("an archived asset answers %d", got)
 	}
-	do(t, "publish", "shop/a").fails(t, 1, "ARCHIVED")
+	do(t, "publish", "shop/a").fails(t, 1, "(409)", "archived on", "allowed:")
 	do(t, "publish", "shop/none").fails(t, 1, "(404)", "allowed:")
 }
 
