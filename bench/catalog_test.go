@@ -43,9 +43,9 @@ func TestCatalog(t *testing.T) {
 }
 
 func TestFullCatalogKeepsItsNames(t *testing.T) {
-	r := new(Report)
+	r, one := new(Report), pace{rates{1}, rates{1}}
 	for _, name := range []string{"1m", "10m"} {
-		m := &measured{size: catalogSize{name: name, population: population{1, 1}}, journaled: 1, quiet: rates{1}, busy: rates{1}, resolves: rates{1}}
+		m := &measured{size: catalogSize{name: name, population: population{1, 1}}, journaled: 1, quiet: one, busy: one, resolves: one}
 		m.reportTo(r)
 		m.reportLast(&Report{})
 	}
@@ -127,7 +127,7 @@ func TestRounds(t *testing.T) {
 	b := &catalogBench{run: testRun(t), size: tinyCatalog}
 	calls := 0
 	got, err := b.rounds(t.Context(), "", 10, func(int) error { calls++; return nil })
-	if len(got) != 3 || calls != 30 || err != nil {
+	if len(got.clock) != 3 || len(got.cpu) != 3 || calls != 30 || err != nil {
 		t.Errorf("%v, %d calls, %v", got, calls, err)
 	}
 	if _, err := b.rounds(t.Context(), "", 10, func(int) error { return errLost }); !errors.Is(err, errLost) {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/assetmatrix/assetmatrix/catalog"
 	"github.com/assetmatrix/assetmatrix/resolve"
 )
@@ -96,25 +98,36 @@ func (b *catalogBench) resolves(ctx context.Context) error {
 	})
 }
 
-// rounds does something n times on one thread, as often as the size says, and returns how often a second each time.
-func (b *catalogBench) rounds(ctx context.Context, step string, n int, do func(i int) error) (rates, error) {
+// A pace is how often a second something was done in each round: by the clock, and by the CPU time of the thread that did
+// it, which other programs on the machine do not lengthen.
+type pace struct{ clock, cpu rates }
+
+// rounds does something n times on one thread, as often as the size says.
+func (b *catalogBench) rounds(ctx context.Context, step string, n int, do func(i int) error) (p pace, _ error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	var got rates
 	for round := range b.size.rounds {
 		b.progress(b.step(step), round, b.size.rounds)
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return p, err
 		}
-		start := time.Now()
+		start, used := time.Now(), threadTime()
 		for i := range n {
 			if err := do(i); err != nil {
-				return nil, err
+				return p, err
 			}
 		}
-		got = append(got, float64(n)/time.Since(start).Seconds())
+		p.clock = append(p.clock, float64(n)/time.Since(start).Seconds())
+		p.cpu = append(p.cpu, float64(n)/max(threadTime()-used, time.Microsecond).Seconds())
 	}
-	return got, nil
+	return p, nil
+}
+
+// threadTime is the CPU time that this thread has used.
+func threadTime() time.Duration {
+	var u unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_THREAD, &u) // it fails for arguments that are none of its own
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // besideWriter measures while transactions are committed on a schedule.

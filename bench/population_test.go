@@ -121,11 +121,11 @@ func TestChanges(t *testing.T) {
 			}
 		}
 	}
-	if owned != 20 || shared != 20 {
+	if owned != 30 || shared != 10 {
 		t.Errorf("%d uploads, %d shared", owned, shared)
 	}
 	other := population{products: 2, each: 1_000_000}
-	if _, err := c.Update(t.Context(), other.change(999)); err == nil {
+	if _, err := c.Update(t.Context(), other.change(999_999)); err == nil {
 		t.Error("a change of what was never imported")
 	}
 }
