@@ -118,18 +118,18 @@ type fleet struct {
 	messages chan *nats.Msg
 	forget   time.Duration
 
-	mu      sync.Mutex // guards the rest
-	others  map[string]*heard
-	news    chan struct{} // closed when others change
-	shown   shown
-	asked   []uint64 // revisions that others wait for and the view does not show yet
-	told    uint64   // the revision of the last beat
-	fresh   time.Time
-	head    head
-	ahead   head      // the oldest head that was not reached yet
-	moved   time.Time // when the view last moved, or it was last read from elsewhere
-	moving  uint64    // the view's revision then
-	current bool      // a writer: the last question to the server found nothing missing
+	mu     sync.Mutex // guards the rest
+	others map[string]*heard
+	news   chan struct{} // closed when others change
+	shown  shown
+	asked  []uint64 // revisions that others wait for and the view does not show yet
+	told   uint64   // the revision of the last beat
+	fresh  time.Time
+	head   head
+	ahead  head      // the oldest head that was not reached yet
+	moved  time.Time // when the view last moved, or it was last read from elsewhere
+	moving uint64    // the view's revision then
+	silent bool      // the server did not answer a writer's last question for the head
 }
 
 // A head is the log's last revision, and when it was that.
@@ -265,7 +265,7 @@ func (f *fleet) askHead(ctx context.Context) *uint64 {
 	if err != nil {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.current = false
+		f.silent = true
 		return nil
 	}
 	f.learn(head{last, asked})
@@ -278,10 +278,9 @@ func (f *fleet) learn(h head) {
 	v := f.replica.view()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.head = h
-	f.current = broken == nil && v.revision >= h.revision
+	f.head, f.silent = h, false
 	switch {
-	case f.current:
+	case broken == nil && v.revision >= h.revision:
 		f.freshen(h.at, v)
 	case f.ahead.at.IsZero():
 		f.ahead = h
@@ -382,7 +381,8 @@ func (f *fleet) stalled(other bool) bool {
 	_, broken := f.replica.state()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if broken != nil || f.current && !other || time.Since(f.moved) < stallAfter {
+	behind := f.replica.view().revision < f.head.revision
+	if broken != nil || !behind && !other || time.Since(f.moved) < stallAfter {
 		return false
 	}
 	f.moved = time.Now()
@@ -454,7 +454,7 @@ func (f *fleet) age() time.Duration {
 	_, broken := f.replica.state()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.current && broken == nil && f.server.srv.Load() != nil {
+	if shows := f.replica.view().revision >= f.head.revision; shows && broken == nil && !f.silent && f.server.srv.Load() != nil {
 		return 0
 	}
 	return max(0, time.Since(f.fresh))
