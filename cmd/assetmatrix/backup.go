@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -55,14 +54,21 @@ func backupToOutput(cmd *cobra.Command, receive func(io.Writer) (client.Manifest
 	return err
 }
 
-// receiveBackup fails unless what it wrote to w is what the server sent.
+// receiveBackup writes a backup to w, and fails unless it is one that can be restored.
 func receiveBackup(cmd *cobra.Command, c *client.Client, w io.Writer) (client.Manifest, error) {
 	bar := newProgress("backup", -1, cmd.ErrOrStderr())
 	defer bar.end()
-	sum := sha256.New()
-	m, err := c.Backup(cmd.Context(), io.MultiWriter(w, sum, bar))
-	if err == nil && [sha256.Size]byte(sum.Sum(nil)) != m.SHA256 {
-		err = errors.New("backup: what arrived is not what the server says it sent")
+	read, written := io.Pipe()
+	verified := make(chan error, 1)
+	go func() {
+		_, err := catalog.VerifyBackup(read)
+		_ = read.CloseWithError(err)
+		verified <- err
+	}()
+	m, err := c.Backup(cmd.Context(), io.MultiWriter(w, bar, written))
+	_ = written.CloseWithError(err)
+	if broken := <-verified; err == nil {
+		err = broken
 	}
 	return m, err
 }
@@ -99,7 +105,6 @@ func showManifest(out io.Writer, m client.Manifest) error {
 		{"hash", m.Hash.String()},
 		{"epoch", m.Epoch},
 		{"size", fmt.Sprintf("%d bytes", m.Size)},
-		{"sha-256", m.SHA256.String()},
 	})
 }
 

@@ -17,12 +17,17 @@ const patience = time.Second
 
 // newProgress returns a bar for total bytes (-1: nobody knows) on errs, when that is a terminal, once patience is over.
 func newProgress(label string, total int64, errs io.Writer) progress {
+	return newProgressFrom(label, total, errs, time.Now().Add(patience))
+}
+
+func newProgressFrom(label string, total int64, errs io.Writer, from time.Time) progress {
 	screen, ok := errs.(*os.File)
 	return progress{progressbar.NewOptions64(total,
 		progressbar.OptionSetVisibility(ok && term.IsTerminal(int(screen.Fd()))),
-		progressbar.OptionSetWriter(&late{errs, time.Now().Add(patience)}),
+		progressbar.OptionSetWriter(&late{errs, from}),
 		progressbar.OptionSetDescription(label),
 		progressbar.OptionShowBytes(true),
+		progressbar.OptionShowCount(),
 		progressbar.OptionSetWidth(30),
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionSetSpinnerChangeInterval(0), // it moves when bytes do
