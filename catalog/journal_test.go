@@ -136,7 +136,7 @@ func TestJournalCutAnywhere(t *testing.T) {
 func TestJournalFlippedAnywhere(t *testing.T) {
 	data := written(t, 3)
 	_, want, _ := reread(t, data)
-	for i := range len(data) * 8 {
+	for i := 0; i < len(data)*8; i += 3 { // at least two of each byte
 		flipped := bytes.Clone(data)
 		flipped[i/8] ^= 1 << (i % 8)
 		j, got, size := reread(t, flipped)

@@ -350,8 +350,10 @@ func remove(t *testing.T, dir, name string) {
 	}
 }
 
+// overwrite makes another file under the name: one that is mapped must not become shorter.
 func overwrite(t *testing.T, dir, name string, data []byte) {
 	t.Helper()
+	_ = os.Remove(filepath.Join(dir, name))
 	if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 		t.Fatal(err)
 	}
