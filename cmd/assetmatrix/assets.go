@@ -117,7 +117,7 @@ func list(cmd *cobra.Command, r remote, product string, o client.ListOptions, al
 		if err != nil {
 			return err
 		}
-		if err := print(cmd, r, page, show); err != nil {
+		if err := printAnswer(cmd, r, page, show); err != nil {
 			return err
 		}
 		switch {

@@ -38,7 +38,7 @@ func backupCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return print(cmd, r, m, showManifest)
+			return printAnswer(cmd, r, m, showManifest)
 		},
 	}
 	r.flags(cmd)
@@ -128,7 +128,7 @@ func restoreCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return print(cmd, remote{json: asJSON}, client.Manifest(m), showManifest)
+			return printAnswer(cmd, remote{json: asJSON}, client.Manifest(m), showManifest)
 		},
 	}
 	configFlag(cmd, &config)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -85,37 +86,35 @@ func printLine(out io.Writer, change client.Change) error { return json.NewEncod
 
 func showChange(out io.Writer, change client.Change) error {
 	for _, m := range change.Changes {
-		if _, err := fmt.Fprintf(out, "%d  %s  %-16s %s\n", change.Revision, moment(change.CommittedAt), m.Kind, what(m)); err != nil {
+		if _, err := fmt.Fprintf(out, "%-7d %s  %-16s  %s\n", change.Revision, moment(change.CommittedAt), m.Kind, strings.Join(about(m), " ")); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// what says what a mutation is about.
-func what(m client.Mutation) string {
-	var s string
-	add := func(format string, v any) { s += fmt.Sprintf(format, v) }
-	add("%s", m.Product)
+// about says what a mutation is about.
+func about(m client.Mutation) (parts []string) {
+	add := func(label, value string) {
+		if value != "" {
+			parts = append(parts, label+value)
+		}
+	}
+	target := m.Product
 	if m.Name != "" {
-		add("/%s", m.Name)
+		target += "/" + m.Name
 	}
-	if m.Asset != "" {
-		add(" asset %s", m.Asset)
-	}
+	add("", target)
+	add("asset ", m.Asset)
 	if m.Version != 0 {
-		add(" version %d", m.Version)
+		add("version ", fmt.Sprint(m.Version))
 	}
-	if m.Status != "" {
-		add(" %s", m.Status)
-	}
-	if m.Tag != "" {
-		add(" tag %s", m.Tag)
-	}
+	add("", string(m.Status))
+	add("tag ", m.Tag)
 	if m.Original != nil {
-		add(" original %s", m.Original)
+		add("original ", m.Original.String())
 	}
-	return s
+	return parts
 }
 
 func replicasCommand() *cobra.Command {

@@ -225,7 +225,7 @@ func ask[T any](cmd *cobra.Command, r remote, call func(context.Context, *client
 	if err != nil {
 		return err
 	}
-	if err := print(cmd, r, answer, show); err != nil {
+	if err := printAnswer(cmd, r, answer, show); err != nil {
 		return err
 	}
 	return waited(edgesOf(answer))
@@ -265,8 +265,8 @@ func waited(e *client.Edges) error {
 	return fmt.Errorf("it is done, but these edges do not show it yet: %s", strings.Join(e.Behind, ", "))
 }
 
-// print prints an answer of the server.
-func print[T any](cmd *cobra.Command, r remote, answer T, show func(io.Writer, T) error) error {
+// printAnswer prints an answer of the server.
+func printAnswer[T any](cmd *cobra.Command, r remote, answer T, show func(io.Writer, T) error) error {
 	if r.json {
 		return printJSON(cmd.OutOrStdout(), answer)
 	}

@@ -173,9 +173,10 @@ func (p presets) Type() string { return "NAME=OPTIONS" }
 func versionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  takes(0, 0),
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  assetmatrix version --json",
+		Args:    takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asJSON {
 				return printJSON(cmd.OutOrStdout(), map[string]string{"version": version, "go": runtime.Version()})
