@@ -482,18 +482,18 @@ func TestStaleLeader(t *testing.T) {
 	s := &stream{patient: true}
 	s.saw(7)
 	s.saw(5) // an older message
-	if s.stale(7) || !s.stale(6) || s.doubted.IsZero() {
+	if s.stale(7, 7) || s.stale(6, 6) || !s.stale(6, 7) || s.doubted.IsZero() {
 		t.Error("6 is believed")
 	}
-	if s.saw(8); !s.doubted.IsZero() || s.stale(8) {
+	if s.saw(8); !s.doubted.IsZero() || s.stale(8, 8) {
 		t.Error("it is doubted for ever")
 	}
-	s.stale(6)
-	if s.doubted = s.doubted.Add(-staleAfter); s.stale(6) || s.stale(6) || s.seen != 6 {
+	s.stale(6, 8)
+	if s.doubted = s.doubted.Add(-staleAfter); s.stale(6, 8) || s.stale(6, s.known()) || s.known() != 6 {
 		t.Error("it is never believed")
 	}
 	s.patient = false
-	if s.stale(1) {
+	if s.stale(1, 6) {
 		t.Error("our own server is doubted")
 	}
 }

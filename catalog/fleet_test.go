@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -294,15 +295,13 @@ func TestChanges(t *testing.T) {
 	for _, from := range []*Catalog{c, e} {
 		for after := range uint64(7) { // 6 is not there yet
 			seen := after
-			began := make(chan struct{}, 1)
-			go func() {
-				<-began
-				if after >= 5 {
+			var coming sync.WaitGroup
+			if after >= 5 {
+				coming.Go(func() {
 					_ = try(c, putProduct(fmt.Sprintf("more-%s-%d", from.fleet.role, after)))
 					_ = try(c, putProduct(fmt.Sprintf("evenmore-%s-%d", from.fleet.role, after)))
-				}
-			}()
-			began <- struct{}{}
+				})
+			}
 			err := from.Changes(t.Context(), after, func(ch Change) error {
 				if seen++; ch.Revision != seen || len(ch.Mutations) != 1 || ch.Mutations[0].PutProduct == nil || ch.CommittedAt.IsZero() {
 					t.Errorf("%+v", ch)
@@ -318,6 +317,7 @@ func TestChanges(t *testing.T) {
 			if !errors.Is(err, enough) {
 				t.Error(after, err)
 			}
+			coming.Wait()
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())

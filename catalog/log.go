@@ -181,9 +181,10 @@ func (s *stream) read(ctx context.Context, seq uint64) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
+	seen := s.known()
 	m, err := h.GetMsg(ctx, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		if s.stale(seq - 1) {
+		if s.stale(seq-1, seen) {
 			return nil, errStale
 		}
 		return nil, errNothing
@@ -201,11 +202,12 @@ func (s *stream) bounds(ctx context.Context) (first, last uint64, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
+	seen := s.known()
 	info, err := h.Info(ctx)
 	if err != nil {
 		return 0, 0, err
 	}
-	if s.stale(info.State.LastSeq) {
+	if s.stale(info.State.LastSeq, seen) {
 		return 0, 0, errStale
 	}
 	s.saw(info.State.LastSeq)
@@ -244,12 +246,19 @@ func (s *stream) saw(seq uint64) {
 	}
 }
 
-// stale returns whether it is too early to believe that last is the last sequence. Once it is believed, what was seen is
-// forgotten.
-func (s *stream) stale(last uint64) bool {
+// known returns the last sequence that is known to have been stored.
+func (s *stream) known() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.patient || last >= s.seen {
+	return s.seen
+}
+
+// stale returns whether it is too early to believe that last is the last sequence, when seen was known to have been stored
+// before the question. Once it is believed, what was seen is forgotten.
+func (s *stream) stale(last, seen uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.patient || last >= seen {
 		return false
 	}
 	if s.doubted.IsZero() {
