@@ -230,7 +230,6 @@ type writers struct {
 	stored  []string
 	failed  []error
 	count   atomic.Int64
-	last    atomic.Int64 // when the last write was acknowledged, in Unix nanoseconds
 	longest atomic.Int64
 }
 
