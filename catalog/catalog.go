@@ -173,7 +173,7 @@ func open(ctx context.Context, s *natsServer, cfg Config, ev Events) (*Catalog, 
 	return start(r, s, f, cfg), nil
 }
 
-// start sets the goroutines going: one follows the log, one ends outages, one commits, one speaks with other replicas.
+// start sets the goroutines going: one follows the log, one folds, one ends outages, one commits, one speaks with other replicas.
 func start(r *replica, s *natsServer, f *fleet, cfg Config) *Catalog {
 	closing := make(chan struct{})
 	o := newOutage(s, r)
@@ -184,6 +184,7 @@ func start(r *replica, s *natsServer, f *fleet, cfg Config) *Catalog {
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	c.following.Go(func() { r.follow(ctx) })
+	c.following.Go(func() { r.foldAlways(ctx) })
 	c.following.Go(func() { o.work(ctx) })
 	c.following.Go(func() { f.work(ctx) })
 	go func() {
@@ -270,6 +271,7 @@ func (c *Catalog) Close() error {
 		close(c.closing)
 		<-c.committed
 		c.stop()
+		c.replica.end() // a fold that somebody waits for breaks off
 		c.following.Wait()
 		c.replica.close()
 		c.server.close()

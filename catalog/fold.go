@@ -94,6 +94,12 @@ func (r *replica) foldAlways(ctx context.Context) {
 func (r *replica) fold(ctx context.Context) error {
 	r.folds.Lock()
 	defer r.folds.Unlock()
+	if r.life.Err() != nil {
+		return fmt.Errorf("%w: the catalog is closed", asset.ErrUnavailable)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.life, cancel)()
 	start := time.Now()
 	f, err := r.beginFold()
 	if err != nil {
@@ -120,7 +126,7 @@ func (r *replica) folded(revision uint64, start time.Time) {
 func (r *replica) beginFold() (*fold, error) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
-	if r.work != r.view() || r.work.Err() != nil {
+	if r.work != r.view() || r.work.revision < r.head || r.work.Err() != nil {
 		return nil, errBusy
 	}
 	r.folding, r.since = true, nil
@@ -194,7 +200,7 @@ func (f *fold) apply(since []*message) {
 // no less. r.applying is held.
 func (f *fold) swap() error {
 	r := f.replica
-	if r.era != f.era {
+	if r.era != f.era || r.work.revision < r.head {
 		return errBusy
 	}
 	if f.view.position() != r.work.position() {

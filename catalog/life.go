@@ -54,7 +54,6 @@ func openReplica(cfg Config, log matrixLog, ev Events) (*replica, error) {
 	r.work.waiting = cfg.Role == roleEdge && r.work.position() == position{}
 	r.current.Store(r.work)
 	r.foldWhenDue(true)
-	r.background.Go(func() { r.foldAlways(r.life) })
 	return r, nil
 }
 
@@ -134,9 +133,11 @@ func (r *replica) newJournal(start position) *journal {
 	return nil
 }
 
-// close ends what runs beside following, which has ended before.
+// close ends what runs beside following, which has ended before, and the fold that somebody waits for.
 func (r *replica) close() {
 	r.end()
+	r.folds.Lock() // until the one that runs has ended; no other begins
+	r.folds.Unlock()
 	r.background.Wait()
 	r.applying.Lock()
 	defer r.applying.Unlock()
@@ -219,6 +220,9 @@ var errReplayed = errors.New("replayed")
 
 // reach returns the last sequence of a log that continues the view. Other processes may have to be waited for.
 func (r *replica) reach(ctx context.Context) (last uint64, err error) {
+	if r.work.revision == 0 {
+		r.bootstrap(ctx)
+	}
 	deadline := time.Now().Add(reachTimeout)
 	for {
 		last, err = r.verifyEnd(ctx)

@@ -56,14 +56,14 @@ func (o *told) folds() int {
 	return len(o.folded)
 }
 
-// copy returns what was last told of the copy on the disk, and how often something was.
-func (o *told) copy() (last error, n int) {
+// copy returns how often something was told of the copy on the disk, and what was last.
+func (o *told) copy() (n int, last error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if n = len(o.copied); n > 0 {
 		last = o.copied[n-1]
 	}
-	return last, n
+	return n, last
 }
 
 // thawed reports whether the view was frozen and is not any more.
@@ -158,7 +158,7 @@ func TestFoldOfALongJournal(t *testing.T) {
 	c.Close()
 	cfg := config(dir)
 	cfg.foldLimit = foldLimit{changes: 1 << 40, journal: 1000}
-	c = openWith(t, cfg, o)
+	openWith(t, cfg, o)
 	within(t, "a fold", func() bool { return o.folds() > 0 })
 	within(t, "a short journal", func() bool {
 		info, err := os.Stat(filepath.Join(dir, journalName))
@@ -273,6 +273,76 @@ func TestFoldUnderWriters(t *testing.T) {
 	sameMatrix(t, openWith(t, config(dir), new(told)).View(), want)
 }
 
+// What a journal says is only believed behind the base that it goes on from: of the same history, and the same message.
+func TestJournalOfAnotherHistory(t *testing.T) {
+	c := openWith(t, config(t.TempDir()), new(told))
+	uploads(t, c, 0, 5)
+	v := c.View()
+	for name, other := range map[string]func(*View){
+		"epoch":   func(v *View) { v.epoch = "other" },
+		"hash":    func(v *View) { v.hash[0]++ },
+		"earlier": func(v *View) { v.revision-- },
+	} {
+		dir := directory(t.TempDir())
+		j, err := createJournal(string(dir), v.position())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seq := v.revision + 1; seq < v.revision+4; seq++ {
+			j.add(seq, nth(seq, v.epoch, putProduct("unseen")))
+		}
+		if err := errors.Join(j.flush(), j.place()); err != nil {
+			t.Fatal(err)
+		}
+		j.close()
+		changed := v.fork()
+		other(changed)
+		if err := writeBase(t.Context(), dir.base(changed.revision), changed, ""); err != nil {
+			t.Fatal(err)
+		}
+		cfg := edgeConfig(string(dir), nowhere)
+		r, err := openReplica(cfg, nil, Events{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := r.view().Product("unseen"); ok || r.view().position() != changed.position() {
+			t.Errorf("%s: the journal was applied", name)
+		}
+		if ahead := r.applied.revision == v.revision+3; ahead != (name != "epoch") {
+			t.Errorf("%s: applied up to %d", name, r.applied.revision)
+		}
+		r.close()
+	}
+}
+
+// A fold that is under way when the catalog is closed breaks off, and one that is asked for later does not begin.
+func TestCloseWhileFolding(t *testing.T) {
+	dir := t.TempDir()
+	c := openWith(t, config(dir), new(told))
+	uploads(t, c, 0, 30)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				if _, err := c.Backup(t.Context(), io.Discard); err != nil {
+					if !errors.Is(err, asset.ErrUnavailable) && !errors.Is(err, context.Canceled) {
+						t.Error(err)
+					}
+					return
+				}
+			}
+		})
+	}
+	within(t, "a base", func() bool { return len(files(t, dir, "base-*")) > 0 })
+	want := c.View()
+	c.Close()
+	wg.Wait()
+	if left := files(t, dir, "*.tmp"); len(left) > 0 {
+		t.Error(left)
+	}
+	sameMatrix(t, openWith(t, config(dir), new(told)).View(), want)
+}
+
 // A history is read without holding all of it: it is folded on the way.
 func TestReplayFolds(t *testing.T) {
 	dir := t.TempDir()
@@ -330,7 +400,7 @@ func TestSpoiledCopies(t *testing.T) {
 			o = new(told)
 			c = openWith(t, config(dir), o)
 			sameMatrix(t, c.View(), want)
-			within(t, "a whole copy", func() bool { last, _ := o.copy(); return last == nil })
+			within(t, "a whole copy", func() bool { _, last := o.copy(); return last == nil })
 			uploads(t, c, 16, 18)
 			want = c.View()
 			c.Close()
@@ -368,8 +438,8 @@ func TestJournalFails(t *testing.T) {
 	c.replica.journal.close()
 	c.replica.applying.Unlock()
 	uploads(t, c, 3, 5)
-	within(t, "a report", func() bool { _, n := o.copy(); return n > 0 })
-	within(t, "a mended journal", func() bool { last, n := o.copy(); return n > 1 && last == nil })
+	within(t, "a report", func() bool { n, _ := o.copy(); return n > 0 })
+	within(t, "a mended journal", func() bool { n, last := o.copy(); return n > 1 && last == nil })
 	uploads(t, c, 5, 7)
 	want := c.View()
 	c.Close()
@@ -391,9 +461,9 @@ func TestEdgeWithAFullDisk(t *testing.T) {
 	free := fill(t, dir, 0)
 	uploads(t, c, 10, 60)
 	reaches(t, e, c.View().Revision())
-	within(t, "a report", func() bool { last, n := o.copy(); return n > 0 && last != nil })
+	within(t, "a report", func() bool { n, last := o.copy(); return n > 0 && last != nil })
 	free()
-	within(t, "a whole copy", func() bool { last, n := o.copy(); return n > 1 && last == nil })
+	within(t, "a whole copy", func() bool { n, last := o.copy(); return n > 1 && last == nil })
 	want := e.View()
 	e.Close()
 	sameMatrix(t, openWith(t, edgeConfig(dir, nowhere), new(told)).View(), want)
@@ -454,7 +524,7 @@ func TestDamagedBase(t *testing.T) {
 			o = new(told)
 			e = openWith(t, edge, o)
 			within(t, "a view made anew", func() bool {
-				last, n := o.copy()
+				n, last := o.copy()
 				return n > 1 && last == nil && e.View().Err() == nil && e.View().Revision() == c.View().Revision()
 			})
 			uploads(t, c, 50, 52)
@@ -477,7 +547,7 @@ func TestDamagedBaseOfAWriter(t *testing.T) {
 	o = new(told)
 	c = openWith(t, config(dir), o)
 	within(t, "a view made anew", func() bool {
-		last, n := o.copy()
+		n, last := o.copy()
 		return n > 1 && last == nil && c.View().Err() == nil
 	})
 	uploads(t, c, 50, 60)

@@ -198,6 +198,9 @@ func (r *replica) interrupt(why error) {
 
 // report tells what is wrong with the copy on the disk, nil when nothing is any more. What was told is not repeated.
 func (r *replica) report(err error) {
+	if r.life.Err() != nil {
+		return // it is the end that broke something off
+	}
 	said := ""
 	if err != nil {
 		said = err.Error()
