@@ -222,9 +222,6 @@ func (c Config) Validate() error {
 	if c.DataDir == "" {
 		errs = append(errs, asset.BadKey("data_dir", "empty", "a directory"))
 	}
-	if !slices.Contains([]string{RoleAll, RoleControl, RoleEdge}, c.Role) {
-		errs = append(errs, asset.BadKey("role", strconv.Quote(c.Role), "all, control, edge"))
-	}
 	errs = append(errs, c.validateControlURL())
 	if c.DrainTimeout < 0 {
 		errs = append(errs, asset.BadKey("drain_timeout", c.DrainTimeout, "0s or more"))
@@ -236,8 +233,8 @@ func (c Config) Validate() error {
 	check("cache", c.Cache.Validate())
 	check("render", c.Render.Validate())
 	check("ingest", c.Ingest.Validate())
-	if err := c.Catalog.Validate(); err != nil && aboutNATS(err) {
-		errs = append(errs, err) // its keys stand at the top
+	if err := c.Catalog.Validate(); err != nil && atTheTop(err) {
+		errs = append(errs, err)
 	} else {
 		check("catalog", err)
 	}
@@ -255,9 +252,10 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-func aboutNATS(err error) bool {
+// atTheTop returns whether a key of the catalog does not stand below "catalog".
+func atTheTop(err error) bool {
 	f, ok := errors.AsType[*asset.Fault](err)
-	return ok && strings.HasPrefix(f.Part, "nats.")
+	return ok && (f.Part == "role" || strings.HasPrefix(f.Part, "nats."))
 }
 
 func (c Config) validateControlURL() error {
