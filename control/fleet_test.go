@@ -248,3 +248,33 @@ func TestEdge(t *testing.T) {
 	}
 	refused(t, edge(t).ask("GET", "/v1/replicas", "", "Host", "evil.example"), 403, "forbidden", "Host", "")
 }
+
+// What the real matrix gives away is whole: a snapshot by its hash, a backup by what is restored from it.
+func TestMatrixByHTTP(t *testing.T) {
+	h := open(t).gallery()
+	source, err := NewSnapshots(h.url, "")
+	must(t, err)
+	m, body, err := source.Newest(t.Context())
+	must(t, err)
+	text, err := io.ReadAll(body)
+	must(t, errors.Join(err, body.Close()))
+	if m.Revision != 4 || m.SHA256 != sha256.Sum256(text) || m.Size != int64(len(text)) {
+		t.Errorf("%+v, %d bytes", m, len(text))
+	}
+	var b bytes.Buffer
+	backup, err := h.client.Backup(t.Context(), &b)
+	must(t, err)
+	cfg := catalog.DefaultConfig()
+	cfg.Dir = filepath.Join(t.TempDir(), "catalog")
+	restored, err := catalog.Restore(t.Context(), cfg, &b)
+	must(t, err)
+	if backup.Revision != 4 || restored.Revision != 4 {
+		t.Errorf("%+v, %+v", backup, restored)
+	}
+	c, err := catalog.Open(t.Context(), cfg, catalog.Events{})
+	must(t, err)
+	defer func() { _ = c.Close() }()
+	if e, ok := c.View().Find("shop", "ü/hero 1.png", 0); !ok || e.Number != 2 {
+		t.Errorf("%+v", e)
+	}
+}
