@@ -166,7 +166,11 @@ func override(v reflect.Value, prefix string, environ []string) error {
 			field.SetString(text)
 			continue
 		}
-		if err := decode([]byte(text), field.Addr().Interface()); err != nil {
+		err := decode([]byte(text), field.Addr().Interface())
+		if err != nil && strings.HasSuffix(name, "_TOKENS") { // err, too, would show secrets
+			return fmt.Errorf("%s: cannot be read; allowed: a YAML list of tokens", name)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %q cannot be used: %w", name, text, err)
 		}
 	}

@@ -35,7 +35,7 @@ import (
 //	assets     table by id
 //	originals  table by digest: the newest of a chain of versions
 //	meta       JSON, see meta
-//	sums       the CRC-32C of each block of 16 KiB of what is between header and sums
+//	sums       the CRC-32C of each block of 4 KiB of what is between header and sums
 //
 // What can be wrong with it beyond its checksums is a fault like any other: every offset in it is checked before it is
 // followed, and every chain has an end.
@@ -59,7 +59,7 @@ const (
 	baseMagic   = "ASMATRIX"
 	baseVersion = 1
 	headBytes   = 4096
-	blockBytes  = 16 << 10
+	blockBytes  = 4 << 10
 	// indexStep is how many links stand between two that the sorted index names.
 	indexStep = 16
 	// maxEpochBytes is the longest epoch that the header has room for.

@@ -161,6 +161,7 @@ func open(ctx context.Context, s *natsServer, cfg Config, ev Events) (*Catalog, 
 	}
 	if cfg.Role != roleEdge {
 		err = r.replay(ctx)
+		r.view().reversed() // now rather than in the first write
 	}
 	var f *fleet
 	if err == nil {

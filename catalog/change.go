@@ -1,8 +1,6 @@
 package catalog
 
 import (
-	"strconv"
-
 	"github.com/tidwall/btree"
 
 	"github.com/assetmatrix/assetmatrix/asset"
@@ -77,24 +75,19 @@ func add(m *btree.Map[string, int], key string, n int) {
 	m.Delete(key)
 }
 
-// reindex brings originals from the versions of old to those of a; nil has none. hid says that those of old were the
+// reindex keeps uses of originals and orphans in step when the versions of old become those of a; nil has none. hid says that those of old were the
 // base's, and were hidden with its record.
 func (v *View) reindex(old, a *asset.Asset, hid bool) {
 	before, after := versions(old), versions(a)
 	same := 0
-	for same < len(before) && same < len(after) && originalKey(old, same) == originalKey(a, same) {
+	for same < len(before) && same < len(after) && before[same].Digest == after[same].Digest {
 		same++
 	}
-	for i := same; i < len(before) && !hid; i++ {
-		v.originals.Delete(originalKey(old, i))
+	if x := v.reverse.made(); x != nil {
+		x.reindex(old, a, same, hid)
 	}
-	for i := range after {
-		if i >= same || hid {
-			v.originals.Set(originalKey(a, i), use{a.ID, after[i].Number})
-		}
-		if i >= same {
-			v.adopt(after[i].Digest)
-		}
+	for i := same; i < len(after); i++ {
+		v.adopt(after[i].Digest)
 	}
 	for i := same; i < len(before); i++ {
 		v.orphan(&before[i])
@@ -106,10 +99,6 @@ func versions(a *asset.Asset) []asset.Version {
 		return nil
 	}
 	return a.Versions
-}
-
-func originalKey(a *asset.Asset, i int) string {
-	return string(a.Versions[i].Digest[:]) + a.ID + "\x00" + strconv.Itoa(a.Versions[i].Number)
 }
 
 func (v *View) putLink(l *asset.Link) {
@@ -127,7 +116,10 @@ func (v *View) putLink(l *asset.Link) {
 		v.takeLink(old)
 	}
 	v.names(l.Product).m.Set(l.Name, l)
-	v.linksOf.Set(linkKey(l), l)
+	v.heldLinks++
+	if x := v.reverse.made(); x != nil {
+		x.linksOf.Set(linkKey(l), l)
+	}
 	add(&v.linked, l.Product, +1)
 }
 
@@ -149,7 +141,10 @@ func (v *View) takeLink(old *asset.Link) {
 	}
 	n := v.names(old.Product)
 	n.m.Delete(old.Name)
-	v.linksOf.Delete(linkKey(old))
+	v.heldLinks--
+	if x := v.reverse.made(); x != nil {
+		x.linksOf.Delete(linkKey(old))
+	}
 	if n.m.Len() == 0 {
 		v.links.Delete(old.Product)
 	}
@@ -169,5 +164,3 @@ func (v *View) names(product string) *names {
 	v.links.Set(product, n)
 	return n
 }
-
-func linkKey(l *asset.Link) string { return l.Asset + "\x00" + l.Product + "\x00" + l.Name }

@@ -17,6 +17,9 @@ const (
 	stallTimeout = 2 * time.Second
 	// reachTimeout is how long a writer that starts waits for a log in other processes.
 	reachTimeout = 30 * time.Second
+	// scrubWait is the pause before a base that was there at start is read as a whole: starting comes first, and what
+	// requests touch is verified anyway.
+	scrubWait = 5 * time.Second
 	// recoverWait is the first pause before a frozen view is tried again, maxRecoverWait the longest.
 	recoverWait    = 200 * time.Millisecond
 	maxRecoverWait = 10 * time.Second
@@ -136,8 +139,8 @@ func (r *replica) newJournal(start position) *journal {
 // close ends what runs beside following, which has ended before, and the fold that somebody waits for.
 func (r *replica) close() {
 	r.end()
-	r.folds.Lock() // until the one that runs has ended; no other begins
-	r.folds.Unlock()
+	r.folds.Lock() // no other begins
+	defer r.folds.Unlock()
 	r.background.Wait()
 	r.applying.Lock()
 	defer r.applying.Unlock()
@@ -164,7 +167,7 @@ func (r *replica) stand(b *base, at position, scrub bool) {
 	}
 	r.ground.records = int(b.nLinks + b.nAssets)
 	r.background.Go(func() {
-		if scrub {
+		if scrub && pause(ctx, scrubWait) {
 			_ = b.verify(ctx) // a fault is damage
 		}
 		select {
@@ -448,10 +451,12 @@ func (r *replica) restart(s *snapshot) {
 	r.stand(s.base, s.view.position(), false)
 }
 
-// pause returns after d, or when ctx ends.
-func pause(ctx context.Context, d time.Duration) {
+// pause returns true after d, false when ctx ends before.
+func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
+		return false
 	case <-time.After(d):
+		return true
 	}
 }

@@ -117,7 +117,7 @@ func checkReads(v *View) {
 			v.Lookup(l.Product, l.Name)
 		}
 	}
-	v.originals.Scan(func(key string, _ use) bool {
+	v.reversed().originals.Scan(func(key string, _ use) bool {
 		v.Original(asset.Digest([]byte(key)[:32]))
 		return true
 	})

@@ -33,11 +33,9 @@ type View struct {
 	assets   btree.Map[string, *asset.Asset]
 	// links is product → name → link: two short descents by plain strings cost less than one by a composed key,
 	// and a lookup composes nothing.
-	links btree.Map[string, *names]
-	// linksOf is "asset\x00product\x00name" → link; originals is "digest asset\x00number" → the version that uses the
-	// original. The base has its own, for the records that are not hidden.
-	linksOf   btree.Map[string, *asset.Link]
-	originals btree.Map[string, use]
+	links     btree.Map[string, *names]
+	heldLinks int // how many those are
+	reverse   *reverse
 	// owned counts a product's own assets, linked its links.
 	owned, linked btree.Map[string, int]
 	// tags is tag → its last purges; orphans is digest → what no version uses.
@@ -61,15 +59,9 @@ type names struct {
 	m    btree.Map[string, *asset.Link]
 }
 
-// A use is a version that uses an original.
-type use struct {
-	asset  string
-	number int
-}
-
 // newView returns the matrix of b; without one the empty matrix.
 func newView(b *base) *View {
-	v := new(View)
+	v := &View{reverse: new(reverse)}
 	if b == nil {
 		return v
 	}
@@ -93,14 +85,14 @@ func newView(b *base) *View {
 
 // changes returns how many records the view has beside its base or hides of it: what a new base would save.
 func (v *View) changes() int {
-	return v.assets.Len() + v.linksOf.Len() + v.hiddenAssets.n + v.hiddenLinks.n
+	return v.assets.Len() + v.heldLinks + v.hiddenAssets.n + v.hiddenLinks.n
 }
 
 // fork returns a view that shares all of v and can be changed without v's changing.
 func (v *View) fork() *View {
 	made := *v
 	made.products, made.assets, made.links = forkMap(v.products), forkMap(v.assets), forkMap(v.links)
-	made.linksOf, made.originals = forkMap(v.linksOf), forkMap(v.originals)
+	made.reverse = v.reverse.fork()
 	made.owned, made.linked = forkMap(v.owned), forkMap(v.linked)
 	made.tags, made.orphans = forkMap(v.tags), forkMap(v.orphans)
 	made.edit = new(edit)
@@ -350,7 +342,7 @@ func compareLinks(a, b *asset.Link) int {
 // LinksOf returns the links that point at the asset, by product and name.
 func (v *View) LinksOf(assetID string) []*asset.Link {
 	var links []*asset.Link
-	scan(&v.linksOf, assetID+"\x00", func(l *asset.Link) bool {
+	scan(&v.reversed().linksOf, assetID+"\x00", func(l *asset.Link) bool {
 		links = append(links, l)
 		return true
 	})
@@ -382,14 +374,14 @@ func (v *View) References(original asset.Digest) int {
 	for range v.baseUses(original) {
 		n++
 	}
-	scan(&v.originals, string(original[:]), func(use) bool { n++; return true })
+	scan(&v.reversed().originals, string(original[:]), func(use) bool { n++; return true })
 	runtime.KeepAlive(v)
 	return n
 }
 
 // Original returns a version that uses the original, if any does: what is known about the bytes, and where they are.
 func (v *View) Original(original asset.Digest) (found *asset.Version, ok bool) {
-	scan(&v.originals, string(original[:]), func(u use) bool {
+	scan(&v.reversed().originals, string(original[:]), func(u use) bool {
 		if a, ok := v.assets.Get(u.asset); ok {
 			found = a.Version(u.number)
 		}

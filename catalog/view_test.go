@@ -120,8 +120,8 @@ func TestIndexesAgreeWithRecords(t *testing.T) {
 			t.Fatalf("view %d changed", i)
 		}
 	}
-	if len(views) < 10 || v.assets.Len() == 0 || v.linksOf.Len() == 0 {
-		t.Fatal("the history is too short to prove anything", len(views), v.assets.Len(), v.linksOf.Len())
+	if len(views) < 10 || v.assets.Len() == 0 || v.reversed().linksOf.Len() == 0 {
+		t.Fatal("the history is too short to prove anything", len(views), v.assets.Len(), v.reversed().linksOf.Len())
 	}
 }
 
@@ -157,8 +157,8 @@ func checkIndexes(t *testing.T, v *View) {
 			t.Fatalf("%s has %d references, the index says %d", d, n, got)
 		}
 	}
-	if total := slices.Collect(maps.Values(references)); sum(total) != v.originals.Len() {
-		t.Fatalf("%d versions, %d in the index", sum(total), v.originals.Len())
+	if total := slices.Collect(maps.Values(references)); sum(total) != v.reversed().originals.Len() {
+		t.Fatalf("%d versions, %d in the index", sum(total), v.reversed().originals.Len())
 	}
 	got := map[string]int{}
 	v.owned.Scan(func(p string, n int) bool { got[p] = n; return true })
