@@ -210,7 +210,7 @@ func TestEdgeThatHasNothing(t *testing.T) {
 // What is moved in one transaction is never seen half moved, folds or not; and every write survives the next start.
 func TestFoldUnderWriters(t *testing.T) {
 	dir, o := t.TempDir(), new(told)
-	c := openWith(t, foldEvery(config(dir), 40), o)
+	c := openWith(t, foldEvery(config(dir), 20), o)
 	update(t, c, putProduct("shop"), putAsset("a", 1, 2))
 	const names = 10
 	move := func(pin int) {
@@ -249,7 +249,7 @@ func TestFoldUnderWriters(t *testing.T) {
 	var stored atomic.Int64
 	for w := range 3 {
 		writers.Go(func() {
-			for i := 0; o.folds() < 6; i++ {
+			for i := 0; o.folds() < 25; i++ {
 				id := fmt.Sprintf("w%d-%d", w, i)
 				update(t, c, putAsset(id, byte(i)), putLink("shop", id, id))
 				stored.Add(1)
@@ -257,7 +257,7 @@ func TestFoldUnderWriters(t *testing.T) {
 		})
 	}
 	writers.Go(func() {
-		for i := 0; o.folds() < 6; i++ {
+		for i := 0; o.folds() < 25; i++ {
 			move(1 + i%2)
 		}
 	})

@@ -256,6 +256,7 @@ func TestSpoiledSnapshot(t *testing.T) {
 		"flipped":  func(_ *Manifest, data []byte) []byte { data[len(data)/2] ^= 4; return data },
 		"revision": func(m *Manifest, data []byte) []byte { m.Revision++; return data },
 		"epoch":    func(m *Manifest, data []byte) []byte { m.Epoch = "other"; return data },
+		"sum":      func(m *Manifest, data []byte) []byte { m.SHA256[0]++; return data },
 		"hash":     func(m *Manifest, data []byte) []byte { m.Hash[0]++; return data },
 		"damaged before it was hashed": func(m *Manifest, data []byte) []byte {
 			data[len(data)/2] ^= 4
