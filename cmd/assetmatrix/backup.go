@@ -15,15 +15,22 @@ import (
 	"github.com/assetmatrix/assetmatrix/control/client"
 )
 
+const placesHelp = "It is a path, file:///path, - for standard output or input, or an object in a bucket: s3://bucket/key. Credentials for that\n" +
+	"come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, from the profile in AWS_PROFILE, or from the machine's role, as for every\n" +
+	"AWS tool. Behind a ? may be region=, endpoint= and use_path_style=true (for other stores with S3's API), profile=, role=,\n" +
+	"ssetype= and kmskeyid=."
+
 func backupCommand() *cobra.Command {
 	var r remote
 	cmd := &cobra.Command{
-		Use:   "backup FILE",
-		Short: "Write the matrix as it is now to a file, from which `restore` makes it anew",
-		Long: "Write the matrix as it is now to a file (- is standard output), from which `assetmatrix restore` makes it anew. FILE has\n" +
-			"its name only when it is whole, verified and on the disk. Originals are not in it: they are where the providers keep them.",
+		Use:   "backup TARGET",
+		Short: "Write the matrix as it is now to a file or a bucket, from which `restore` makes it anew",
+		Long: "Write the matrix as it is now to TARGET, from which `assetmatrix restore` makes it anew. TARGET has its name only when it is\n" +
+			"whole and verified, and replaces one that was there. Originals are not in it: they are where the providers keep them.\n\n" + placesHelp,
 		Example: "  assetmatrix backup /backups/matrix-$(date +%F)\n" +
-			"  assetmatrix backup - | aws s3 cp - s3://backups/matrix",
+			"  assetmatrix backup 's3://backups/matrix?region=eu-central-1'\n" +
+			"  assetmatrix backup 's3://backups/matrix?endpoint=https://minio.example:9000&region=us-east-1&use_path_style=true'\n" +
+			"  assetmatrix backup - | gpg --encrypt -r backups > matrix.gpg",
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := r.client()
@@ -34,7 +41,7 @@ func backupCommand() *cobra.Command {
 			if args[0] == "-" {
 				return backupToOutput(cmd, receive)
 			}
-			m, err := writeFile(args[0], receive)
+			m, err := backupTo(cmd, args[0], receive)
 			if err != nil {
 				return err
 			}
@@ -43,6 +50,17 @@ func backupCommand() *cobra.Command {
 	}
 	r.flags(cmd)
 	return cmd
+}
+
+func backupTo(cmd *cobra.Command, target string, receive func(io.Writer) (client.Manifest, error)) (client.Manifest, error) {
+	path, o, err := parsePlace(cmd.Context(), target)
+	if err != nil {
+		return client.Manifest{}, err
+	}
+	if o == nil {
+		return writeFile(path, receive)
+	}
+	return o.write(cmd.Context(), receive)
 }
 
 // backupToOutput keeps everything else off standard output.
@@ -112,12 +130,13 @@ func restoreCommand() *cobra.Command {
 	var config string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "restore FILE",
+		Use:   "restore SOURCE",
 		Short: "Make the matrix of a backup in an empty system, while no server runs in it",
-		Long: "Make the matrix of a backup (- is standard input) in an empty system: the configured data_dir has no matrix, or nats.url leads\n" +
-			"to a cluster without one. No server may run in it. Nothing is left behind when it fails.",
+		Long: "Make the matrix of the backup SOURCE in an empty system: the configured data_dir has no matrix, or nats.url leads to a cluster\n" +
+			"without one. No server may run in it. Nothing is left behind when it fails.\n\n" + placesHelp,
 		Example: "  assetmatrix restore /backups/matrix-2026-11-24 --config config.yaml\n" +
-			"  aws s3 cp s3://backups/matrix - | assetmatrix restore - --config config.yaml",
+			"  assetmatrix restore 's3://backups/matrix?region=eu-central-1' --config config.yaml\n" +
+			"  gpg --decrypt matrix.gpg | assetmatrix restore - --config config.yaml",
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := load(config)
@@ -136,8 +155,8 @@ func restoreCommand() *cobra.Command {
 	return cmd
 }
 
-func restore(cmd *cobra.Command, cfg assetmatrix.Config, path string) (catalog.Manifest, error) {
-	backup, size, err := open(path, cmd.InOrStdin())
+func restore(cmd *cobra.Command, cfg assetmatrix.Config, source string) (catalog.Manifest, error) {
+	backup, size, err := openBackup(cmd, source)
 	if err != nil {
 		return catalog.Manifest{}, err
 	}
@@ -145,4 +164,16 @@ func restore(cmd *cobra.Command, cfg assetmatrix.Config, path string) (catalog.M
 	bar := newProgress("restoring", size, cmd.ErrOrStderr())
 	defer bar.end()
 	return assetmatrix.Restore(cmd.Context(), cfg, io.TeeReader(backup, bar))
+}
+
+// openBackup returns the bytes of a backup and their number, -1 when that is not known.
+func openBackup(cmd *cobra.Command, source string) (io.ReadCloser, int64, error) {
+	path, o, err := parsePlace(cmd.Context(), source)
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case o != nil:
+		return o.open(cmd.Context())
+	}
+	return open(path, cmd.InOrStdin())
 }

@@ -44,6 +44,7 @@ func understood(t *testing.T, where, text string) {
 		args := strings.Fields(strings.NewReplacer("'", "", `"`, "").Replace(line[1]))
 		cmd, rest, err := command().Find(args)
 		if err == nil {
+			cmd.InitDefaultHelpFlag()
 			err = cmd.ParseFlags(rest)
 		}
 		if err == nil && !slices.Contains(args, "--help") {
