@@ -39,7 +39,7 @@ func (v *View) putAsset(a *asset.Asset) {
 		next.Generation = least
 		a = &next
 	}
-	hid := v.hideAsset(a.ID)
+	hid := v.hideAsset(a.ID, a)
 	v.assets.Set(a.ID, a)
 	add(&v.owned, a.Owner, +1)
 	v.reindex(old, a, hid)
@@ -51,19 +51,39 @@ func (v *View) deleteAsset(id string) {
 		return
 	}
 	v.retired = max(v.retired, old.Generation)
-	hid := v.hideAsset(id)
+	hid := v.hideAsset(id, nil)
 	v.assets.Delete(id)
 	add(&v.owned, old.Owner, -1)
 	v.reindex(old, nil, hid)
 }
 
-// hideAsset hides the base's record of the asset, and reports whether there was one to hide.
-func (v *View) hideAsset(id string) bool {
-	r, _, ok := v.baseAsset(id)
-	if ok {
-		v.hiddenAssets.hide(v.edit, r.ordinal(), int(v.base.nAssets))
+// hideAsset hides the base's record of the asset behind what takes its place, nil when it is deleted. It reports whether
+// the record could be seen before.
+func (v *View) hideAsset(id string, by *asset.Asset) (seen bool) {
+	if v.base == nil {
+		return false
 	}
-	return ok
+	r, _, ok := v.base.findAsset(id)
+	if !ok {
+		return false
+	}
+	seen = !v.hiddenAssets.has(r.ordinal())
+	v.hiddenAssets.hide(v.edit, r.ordinal(), int(v.base.nAssets), by)
+	return seen
+}
+
+// hideLink is hideAsset for a link.
+func (v *View) hideLink(product, name string, by *asset.Link) (seen bool) {
+	if v.base == nil {
+		return false
+	}
+	r, ok := v.base.findLink(product, name)
+	if !ok {
+		return false
+	}
+	seen = !v.hiddenLinks.has(r.ordinal())
+	v.hiddenLinks.hide(v.edit, r.ordinal(), int(v.base.nLinks), by)
+	return seen
 }
 
 // add adds n to what is counted under key; what is 0 is not kept.
@@ -75,8 +95,8 @@ func add(m *btree.Map[string, int], key string, n int) {
 	m.Delete(key)
 }
 
-// reindex keeps uses of originals and orphans in step when the versions of old become those of a; nil has none. hid says that those of old were the
-// base's, and were hidden with its record.
+// reindex keeps the uses of originals and the orphans in step when the versions of old become those of a; nil has none.
+// hid says that those of old were the base's, and were hidden with its record.
 func (v *View) reindex(old, a *asset.Asset, hid bool) {
 	before, after := versions(old), versions(a)
 	same := 0
@@ -115,6 +135,7 @@ func (v *View) putLink(l *asset.Link) {
 	if replaced {
 		v.takeLink(old)
 	}
+	v.hideLink(l.Product, l.Name, l)
 	v.names(l.Product).m.Set(l.Name, l)
 	v.heldLinks++
 	if x := v.reverse.made(); x != nil {
@@ -135,8 +156,7 @@ func (v *View) deleteLink(product, name string) {
 // takeLink takes a link out, from wherever it is.
 func (v *View) takeLink(old *asset.Link) {
 	add(&v.linked, old.Product, -1)
-	if r, ok := v.baseLink(old.Product, old.Name); ok {
-		v.hiddenLinks.hide(v.edit, r.ordinal(), int(v.base.nLinks))
+	if v.hideLink(old.Product, old.Name, nil) {
 		return
 	}
 	n := v.names(old.Product)

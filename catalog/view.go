@@ -26,8 +26,9 @@ type View struct {
 	hash     asset.Digest // of the message at revision
 	applied  time.Time    // when that message was applied here
 
-	base                      *base // nil: there was nothing
-	hiddenLinks, hiddenAssets hidden
+	base         *base // nil: there was nothing
+	hiddenLinks  hidden[asset.Link]
+	hiddenAssets hidden[asset.Asset]
 
 	products btree.Map[string, *asset.Product]
 	assets   btree.Map[string, *asset.Asset]
@@ -133,8 +134,8 @@ func (v *View) Products() iter.Seq[*asset.Product] {
 // allocates nothing.
 func (v *View) Find(product, name string, number int) (e asset.Entry, ok bool) {
 	if b := v.base; b != nil {
-		if r, found := b.findLink(product, name); found && !v.hiddenLinks.has(r.ordinal()) {
-			ok = v.findInBase(&e, r, number)
+		if r, known := b.findLink(product, name); known {
+			ok = v.findKnown(&e, r, number)
 			runtime.KeepAlive(b)
 			return e, ok
 		}
@@ -145,6 +146,15 @@ func (v *View) Find(product, name string, number int) (e asset.Entry, ok bool) {
 	return e, ok
 }
 
+// findKnown sets e to what a link leads to that the base has, hidden or not.
+func (v *View) findKnown(e *asset.Entry, r linkRecord, number int) bool {
+	if !v.hiddenLinks.has(r.ordinal()) {
+		return v.findInBase(e, r, number)
+	}
+	l := v.hiddenLinks.successor(r.ordinal())
+	return l != nil && v.findChanged(e, l, number)
+}
+
 // findInBase sets e to what a link of the base leads to.
 func (v *View) findInBase(e *asset.Entry, l linkRecord, number int) bool {
 	b, at := v.base, l.asset()
@@ -153,22 +163,14 @@ func (v *View) findInBase(e *asset.Entry, l linkRecord, number int) bool {
 		return false
 	}
 	if v.hiddenAssets.has(r.ordinal()) {
-		return v.findMixed(e, l, r, number)
+		a := v.hiddenAssets.successor(r.ordinal())
+		if a != nil {
+			*e = v.entry(&asset.Link{Pin: l.pin(), Generation: l.generation(), Created: b.time(l.changed())}, a, number)
+		}
+		return a != nil
 	}
 	e.Pin, e.Generation, e.Changed = l.pin(), l.generation(), b.time(b.later(r.updated(), l.changed()))
 	return b.entry(e, at, r, number) && v.addTags(e, at, r)
-}
-
-// findMixed sets e to what a link of the base leads to when its asset was changed; old is the asset's record.
-func (v *View) findMixed(e *asset.Entry, l linkRecord, old assetRecord, number int) bool {
-	var space [maxIDBytes]byte
-	a, ok := v.assets.Get(borrow(old.appendID(space[:0])))
-	if !ok {
-		return false
-	}
-	link := asset.Link{Pin: l.pin(), Generation: l.generation(), Created: v.base.time(l.changed())}
-	*e = v.entry(&link, a, number)
-	return true
 }
 
 // findChanged sets e to what a link in memory leads to.
