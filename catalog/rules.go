@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 	"unicode"
@@ -77,6 +78,9 @@ func (v *View) checkAddVersion(n *AddedVersion) error {
 	if want := len(a.Versions) + 1; n.Version.Number != want {
 		return conflict("/version/version", "version %d cannot follow %d versions", n.Version.Number, len(a.Versions))
 	}
+	if err := checkPicture("/version/picture", n.Version.Picture); err != nil {
+		return err
+	}
 	if err := v.checkOriginals([]asset.Version{n.Version}); err != nil {
 		return err
 	}
@@ -107,6 +111,9 @@ func checkAsset(a *asset.Asset) error {
 		if a.Versions[i].Number != i+1 {
 			return invalid(fmt.Sprintf("/versions/%d", i), fmt.Sprintf("version %d stands where %d should", a.Versions[i].Number, i+1), "versions 1, 2, 3 … without a gap")
 		}
+		if err := checkPicture(fmt.Sprintf("/versions/%d/picture", i), a.Versions[i].Picture); err != nil {
+			return err
+		}
 	}
 	if len(a.Versions) == 0 && a.Status != asset.Pending {
 		return invalid("/versions", "an asset that is "+string(a.Status)+" has no version", "no version only while PENDING")
@@ -118,6 +125,14 @@ func checkAsset(a *asset.Asset) error {
 		return invalid("/focal", "the focal point is outside the picture", "x and y from 0 to 1")
 	}
 	return asset.CheckTags("/tags", a.Tags)
+}
+
+// checkPicture refuses what no probe finds, and a base has no room for.
+func checkPicture(part string, p *asset.Picture) error {
+	if p == nil || fits(p) && len(p.ThumbHash) <= math.MaxUint8 && len(p.Dominant) <= math.MaxUint8 {
+		return nil
+	}
+	return invalid(part, "the picture's description cannot be", "sizes and counts from 0, an orientation of 1 to 8, a ThumbHash and a colour")
 }
 
 // checkSuccession decides whether a may take the place of old.

@@ -104,6 +104,9 @@ func TestRules(t *testing.T) {
 		"archived and back":           {"/status", asset.ErrConflict, []Mutation{with(putAsset("b", 3), func(a *asset.Asset) { a.Status = asset.Archived }), putAsset("b", 3)}},
 		"purge":                       {"", nil, []Mutation{with(putAsset("a", 1, 2), func(a *asset.Asset) { a.Generation = 5 })}},
 		"purge undone":                {"/generation", asset.ErrConflict, []Mutation{with(putAsset("b", 3), func(a *asset.Asset) { a.Generation = 5 }), with(putAsset("b", 3), func(a *asset.Asset) { a.Generation = 4 })}},
+		"picture of less than none":   {"/versions/0/picture", asset.ErrInvalid, []Mutation{pictured(-1)}},
+		"picture with a long hash":    {"/versions/0/picture", asset.ErrInvalid, []Mutation{with(pictured(1), func(a *asset.Asset) { a.Versions[0].Picture.ThumbHash = long })}},
+		"version with no orientation": {"/version/picture", asset.ErrInvalid, []Mutation{addPicture(asset.Picture{Orientation: 256})}},
 		"pictures that are the same":  {"", nil, []Mutation{pictured(1), pictured(1)}},
 		"pictures that are different": {"/versions/0", asset.ErrConflict, []Mutation{pictured(1), pictured(2)}},
 	} {
@@ -117,6 +120,13 @@ func TestRules(t *testing.T) {
 			}
 		})
 	}
+}
+
+// addPicture gives asset a its version 3.
+func addPicture(p asset.Picture) Mutation {
+	m := addVersion("a", 3, 9)
+	m.AddVersion.Version.Picture = &p
+	return m
 }
 
 // pictured puts an asset with a picture of that width.
