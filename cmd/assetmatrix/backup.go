@@ -15,7 +15,7 @@ import (
 	"github.com/assetmatrix/assetmatrix/control/client"
 )
 
-const placesHelp = "It is a path, file:///path, - for standard output or input, or an object in a bucket: s3://bucket/key. Credentials for that\n" +
+const placesHelp = "A backup is at a path, file:///path, - (standard output or input), or in a bucket: s3://bucket/key. Credentials for that\n" +
 	"come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, from the profile in AWS_PROFILE, or from the machine's role, as for every\n" +
 	"AWS tool. Behind a ? may be region=, endpoint= and use_path_style=true (for other stores with S3's API), profile=, role=,\n" +
 	"ssetype= and kmskeyid=."
@@ -26,7 +26,8 @@ func backupCommand() *cobra.Command {
 		Use:   "backup TARGET",
 		Short: "Write the matrix as it is now to a file or a bucket, from which `restore` makes it anew",
 		Long: "Write the matrix as it is now to TARGET, from which `assetmatrix restore` makes it anew. TARGET has its name only when it is\n" +
-			"whole and verified, and replaces one that was there. Originals are not in it: they are where the providers keep them.\n\n" + placesHelp,
+			"whole and verified (a file: on the disk too), and replaces one that was there. Originals are not in it: they are where the\n" +
+			"providers keep them.\n\n" + placesHelp,
 		Example: "  assetmatrix backup /backups/matrix-$(date +%F)\n" +
 			"  assetmatrix backup 's3://backups/matrix?region=eu-central-1'\n" +
 			"  assetmatrix backup 's3://backups/matrix?endpoint=https://minio.example:9000&region=us-east-1&use_path_style=true'\n" +
