@@ -152,7 +152,7 @@ func (b *base) use(off uint64) (u baseUse, ok bool) {
 	if !b.inRecords(off, versionHead) {
 		return u, false
 	}
-	back := uint64(le.Uint32(b.data[off+56:]))
+	back := versionRecord(b.data[off : off+versionHead]).back()
 	if back > off {
 		return u, b.malformed(off)
 	}
