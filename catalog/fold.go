@@ -28,6 +28,8 @@ type foldLimit struct {
 }
 
 const (
+	// maxChanges is the most records that a delta holds before it is folded, however large the base is: some 200 MB.
+	maxChanges = 400_000
 	// fewMessages are applied while the log waits.
 	fewMessages = 64
 	// foldRetryWait is the pause after a fold that failed.
@@ -36,7 +38,7 @@ const (
 
 func (l foldLimit) orDefault() foldLimit {
 	if l == (foldLimit{}) {
-		return foldLimit{changes: 50_000, journal: 64 << 20}
+		return foldLimit{changes: 200_000, journal: 128 << 20}
 	}
 	return l
 }
@@ -47,7 +49,7 @@ var errBusy = fmt.Errorf("%w: the view is being made anew", asset.ErrUnavailable
 // foldWhenDue asks for a fold when there is reason to. While nothing is shown, nobody reads r.work, and it is folded at
 // once: a whole history does not have to fit into memory. r.applying is held.
 func (r *replica) foldWhenDue(shown bool) {
-	large := r.work.changes() > max(r.limit.changes, r.ground.records/8)
+	large := r.work.changes() > max(r.limit.changes, min(r.ground.records/8, maxChanges))
 	if !shown {
 		if large {
 			r.foldInPlace()
