@@ -47,17 +47,18 @@ type System struct {
 	draining atomic.Bool
 	frozen   atomic.Bool // the view does not follow the log
 
-	catalog   *catalog.Catalog
-	providers *origin.Providers
-	pool      *transform.Pool
-	front     *cache.Tier
-	memory    *cache.Memory
-	disk      *cache.Disk
-	resolver  *resolve.Resolver
-	ingester  *ingest.Ingester // nil on an edge, like the collector
-	collector *ingest.Collector
-	delivery  *proxy.Server // nil in the role control
-	control   *control.Server
+	catalog       *catalog.Catalog
+	catalogOpened func() error // waits for the catalog
+	providers     *origin.Providers
+	pool          *transform.Pool
+	front         *cache.Tier
+	memory        *cache.Memory
+	disk          *cache.Disk
+	resolver      *resolve.Resolver
+	ingester      *ingest.Ingester // nil on an edge, like the collector
+	collector     *ingest.Collector
+	delivery      *proxy.Server // nil in the role control
+	control       *control.Server
 
 	deliveryListener, controlListener net.Listener
 
@@ -98,15 +99,15 @@ func (s *System) rooms(version string) []func(context.Context) error {
 	switch s.cfg.Role {
 	case RoleEdge:
 		return []func(context.Context) error{
-			s.openData, s.openCatalog, s.openProviders, s.openCaches, s.openResolver, s.openDelivery, openControl,
+			s.openData, s.openCatalog, s.openProviders, s.openCaches, s.awaitCatalog, s.openResolver, s.openDelivery, openControl,
 		}
 	case RoleControl:
 		return []func(context.Context) error{
-			s.openData, s.openCatalog, s.openProviders, s.openCaches, s.openResolver, s.openIngest, openControl, s.createProducts,
+			s.openData, s.openCatalog, s.openProviders, s.openCaches, s.awaitCatalog, s.openResolver, s.openIngest, openControl, s.createProducts,
 		}
 	default:
 		return []func(context.Context) error{
-			s.openData, s.openCatalog, s.openProviders, s.openCaches, s.openResolver, s.openIngest, s.openDelivery, openControl, s.createProducts,
+			s.openData, s.openCatalog, s.openProviders, s.openCaches, s.awaitCatalog, s.openResolver, s.openIngest, s.openDelivery, openControl, s.createProducts,
 		}
 	}
 }
@@ -122,7 +123,8 @@ func (s *System) openData(context.Context) error {
 	return nil
 }
 
-func (s *System) openCatalog(ctx context.Context) (err error) {
+// openCatalog begins to open the catalog. That takes one core, and the render workers start meanwhile on another.
+func (s *System) openCatalog(ctx context.Context) error {
 	if s.cfg.Role == RoleEdge && s.cfg.ControlURL != "" {
 		snapshots, err := control.NewSnapshots(s.cfg.ControlURL, control.Secret(s.cfg.ControlToken))
 		if err != nil {
@@ -130,12 +132,24 @@ func (s *System) openCatalog(ctx context.Context) (err error) {
 		}
 		s.cfg.Catalog.Source = snapshots
 	}
-	if s.catalog, err = catalog.Open(ctx, s.cfg.Catalog, s.catalogEvents()); err != nil {
-		return err
-	}
-	s.onClose("catalog", func(context.Context) error { return s.catalog.Close() })
+	opened := make(chan error, 1)
+	go func() {
+		var err error
+		s.catalog, err = catalog.Open(ctx, s.cfg.Catalog, s.catalogEvents())
+		opened <- err
+	}()
+	s.catalogOpened = sync.OnceValue(func() error { return <-opened })
+	s.onClose("catalog", func(context.Context) error {
+		if s.catalogOpened() != nil {
+			return nil
+		}
+		return s.catalog.Close()
+	})
 	return nil
 }
+
+// awaitCatalog ends what openCatalog began; until then s.catalog must not be touched.
+func (s *System) awaitCatalog(context.Context) error { return s.catalogOpened() }
 
 func (s *System) openProviders(ctx context.Context) (err error) {
 	if s.providers, err = origin.Open(ctx, s.cfg.Providers, s.originEvents()); err != nil {
