@@ -117,6 +117,7 @@ type fleet struct {
 	followed *followed
 	messages chan *nats.Msg
 	forget   time.Duration
+	began    time.Time
 
 	mu     sync.Mutex // guards the rest
 	others map[string]*heard
@@ -145,7 +146,7 @@ func newFleet(cfg Config, s *natsServer, r *replica) (*fleet, error) {
 	}
 	f := &fleet{
 		id: id, role: cfg.Role, version: cfg.Version, server: s, replica: r, log: r.log, forget: forgetAfter,
-		messages: make(chan *nats.Msg, 8192), others: map[string]*heard{}, news: make(chan struct{}), moved: time.Now(),
+		messages: make(chan *nats.Msg, 8192), others: map[string]*heard{}, news: make(chan struct{}), moved: time.Now(), began: time.Now(),
 	}
 	if f.followed, f.fresh, err = openFollowed(cfg.Dir, r.view()); err != nil {
 		return nil, err
@@ -454,10 +455,15 @@ func (f *fleet) age() time.Duration {
 	_, broken := f.replica.state()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if shows := f.replica.view().revision >= f.head.revision; shows && broken == nil && !f.silent && f.server.srv.Load() != nil {
+	v := f.replica.view()
+	if shows := v.revision >= f.head.revision; shows && broken == nil && !f.silent && f.server.srv.Load() != nil {
 		return 0
 	}
-	return max(0, time.Since(f.fresh))
+	since := latest(f.fresh, v.committing) // nothing was missing when its last message was committed
+	if since.IsZero() {
+		since = f.began
+	}
+	return max(0, time.Since(since))
 }
 
 func (f *fleet) await(ctx context.Context, revision uint64) ([]string, error) {
