@@ -190,6 +190,9 @@ func (s *System) make(ctx context.Context, k asset.Key) (*asset.Object, error) {
 }
 
 func (s *System) openIngest(context.Context) (err error) {
+	if err := s.pool.Ready(); err != nil { // uploads are looked at by its workers
+		return err
+	}
 	if s.ingester, err = ingest.New(s.cfg.Ingest, s.catalog, s.providers, s.pool.Probe); err != nil {
 		return err
 	}
@@ -321,7 +324,12 @@ func (s *System) ControlAddr() net.Addr { return s.controlListener.Addr() }
 // Run answers until ctx ends; then it lets the answers under way end, at most for DrainTimeout, and closes everything.
 // It may be called once. It returns nil after an orderly stop.
 func (s *System) Run(ctx context.Context) error {
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
+	go func() {
+		if err := s.pool.Ready(); err != nil { // an edge does not wait for it to begin with what needs no rendering
+			failed <- err
+		}
+	}()
 	if s.delivery != nil {
 		go func() { failed <- s.delivery.Serve(s.deliveryListener) }()
 	}

@@ -23,7 +23,9 @@ type Pool struct {
 	cfg       Config
 	originals asset.Loader
 	events    Events
-	types     []string // the media types that the workers' libvips loads
+	first     chan struct{} // closed when the first worker has said hello, or could not
+	types     []string      // the media types that the workers' libvips loads; set before first is closed, like broken
+	broken    error         // why the first worker could not be started
 	looks     *semaphore.Weighted
 	places    *semaphore.Weighted
 	memory    *semaphore.Weighted
@@ -38,8 +40,8 @@ type Pool struct {
 
 var _ asset.Loader = (*Pool)(nil)
 
-// NewPool starts the workers and returns when the first has said hello. It fails when none does, or when cfg is
-// invalid ([asset.ErrInvalid]). originals is where Load gets the originals from.
+// NewPool begins to start the workers, and fails when cfg is invalid ([asset.ErrInvalid]); see [Pool.Ready]. originals is
+// where Load gets the originals from.
 func NewPool(cfg Config, originals asset.Loader, ev Events) (*Pool, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -49,21 +51,33 @@ func NewPool(cfg Config, originals asset.Loader, ev Events) (*Pool, error) {
 		looks:  semaphore.NewWeighted(maxLooks),
 		places: semaphore.NewWeighted(int64(cfg.staged())),
 		memory: semaphore.NewWeighted(cfg.MaxMemoryBytes),
-		jobs:   make(chan *job), forks: make(chan fork), quit: make(chan struct{}),
+		jobs:   make(chan *job), forks: make(chan fork), quit: make(chan struct{}), first: make(chan struct{}),
 	}
-	go p.forker()
-	first, err := p.start()
-	if err != nil {
-		_ = p.Close()
-		return nil, err
-	}
-	p.types = first.types
 	p.slots.Add(cfg.workers())
+	go p.forker()
+	go p.begin()
+	return p, nil
+}
+
+// begin starts the first worker, and then the others: a machine that has just begun has other things to do as well.
+func (p *Pool) begin() {
+	first, err := p.start()
+	if err == nil {
+		p.types = first.types
+	}
+	p.broken = err
+	close(p.first)
 	go p.slot(first)
-	for range cfg.workers() - 1 {
+	for range p.cfg.workers() - 1 {
 		go p.slot(nil)
 	}
-	return p, nil
+}
+
+// Ready returns when the first worker has said hello, and fails when it could not be started: then the pool is of no
+// use. Renders wait for it by themselves.
+func (p *Pool) Ready() error {
+	<-p.first
+	return p.broken
 }
 
 // Close waits for the renders that are running and ends the workers. What is asked for afterwards gets
@@ -219,6 +233,9 @@ func (p *Pool) head(r io.ReaderAt, size int64) (Head, error) {
 	h, err := Header(r, size)
 	if err != nil {
 		return h, err
+	}
+	if err := p.Ready(); err != nil {
+		return h, fmt.Errorf("%w: %w", asset.ErrUnavailable, err)
 	}
 	if !slices.Contains(p.types, h.MediaType) {
 		return h, &asset.Fault{Kind: asset.ErrMediaType, Detail: h.MediaType + " cannot be rendered here"}

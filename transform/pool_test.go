@@ -139,6 +139,9 @@ func newBench(t testing.TB, change func(*Config)) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.Close() })
+	if err := b.Ready(); err != nil {
+		t.Fatal(err)
+	}
 	return b
 }
 
@@ -646,13 +649,17 @@ func TestConfig(t *testing.T) {
 		cfg := testConfig()
 		cfg.Command = command
 		start := time.Now()
-		if p, err := NewPool(cfg, nil, Events{}); err == nil {
-			_ = p.Close()
+		p, err := NewPool(cfg, nil, Events{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Ready() == nil {
 			t.Errorf("%v is a worker", command)
 		}
 		if took := time.Since(start); took > startTimeout/2 {
 			t.Errorf("the end of %v was seen after %s", command, took)
 		}
+		_ = p.Close()
 	}
 	if cfg := testConfig(); cfg.Validate() != nil {
 		t.Error(cfg.Validate())
