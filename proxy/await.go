@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"syscall"
@@ -26,10 +27,10 @@ func (x *exchange) demand() error {
 	}
 	n, err := strconv.ParseUint(string(x.request.minRevision), 10, 64)
 	if err != nil {
-		return &asset.Fault{
+		return errors.Join(errHeader, &asset.Fault{
 			Kind: asset.ErrInvalid, Part: minRevision, Detail: fmt.Sprintf("%s cannot be %.48q", minRevision, x.request.minRevision),
 			Allowed: "a revision: a decimal number, once",
-		}
+		})
 	}
 	x.target.MinRevision = max(x.target.MinRevision, n)
 	return nil

@@ -105,10 +105,12 @@ func TestMalformedRevisions(t *testing.T) {
 			t.Errorf("%q: %s", value, a.body)
 		}
 		wantHeader(t, a, "Asset-Revision", "")
+		wantHeader(t, a, "Cache-Control", "no-store") // a cache would give it to those who sent no such header
 	}
 	wantStatus(t, get(t, addr, "/shop/original/ten.txt", "Asset-Min-Revision: 1", "Asset-Min-Revision: 2"), 400)
 	a := get(t, addr, "/shop/original/ten.txt?min_revision=x", "Asset-Min-Revision: y")
 	wantStatus(t, a, 400)
+	wantHeader(t, a, "Cache-Control", "public, max-age=10")
 	if !strings.Contains(a.body, `"part":"min_revision"`) {
 		t.Error(a.body)
 	}

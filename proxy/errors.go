@@ -15,6 +15,9 @@ var (
 	errNotCached = errors.New("not in a cache")
 )
 
+// errHeader is beside the kind of an error that came of a header which caches do not tell requests apart by.
+var errHeader = errors.New("of a header")
+
 // refusals are their classes; those of the sentinels are in package asset.
 var refusals = []asset.Class{
 	{Kind: errUnknown, Status: 501, Name: "method-unknown", Title: "This method is not known"},
@@ -32,8 +35,12 @@ func problemOf(err error) (asset.Class, []byte) {
 }
 
 // cacheControl is how long an error may be cached. What a client's next upload would mend is kept so briefly that
-// nobody waits for it, and long enough that a crowd on a dead URL is held off by the CDN.
-func cacheControl(kind error) string {
+// nobody waits for it, and long enough that a crowd on a dead URL is held off by the CDN. What one client's header is to
+// blame for is nobody else's answer.
+func cacheControl(kind, err error) string {
+	if errors.Is(err, errHeader) {
+		return "no-store"
+	}
 	switch kind {
 	case asset.ErrInvalid, asset.ErrNotFound, asset.ErrGone:
 		return "public, max-age=10"

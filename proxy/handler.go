@@ -417,7 +417,7 @@ func (s *Server) fail(x *exchange, err error) {
 		x.endAndLinger()
 	}
 	b := append(x.block[:0], firstValue+"\r\nContent-Type: "+asset.ProblemMediaType+"\r\nCross-Origin-Resource-Policy: cross-origin"...)
-	b = appendLine(b, "Cache-Control", cacheControl(c.Kind))
+	b = appendLine(b, "Cache-Control", cacheControl(c.Kind, err))
 	b = appendCORS(b, x.origins(), x.request.origin)
 	b = appendVary(b, false, x.origins())
 	b = x.appendRevision(b)
