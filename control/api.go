@@ -105,6 +105,9 @@ func register[I, O any, P interface {
 		}
 		return out, nil
 	})
+	if n.reads {
+		revealing(op.Responses["200"])
+	}
 }
 
 // A streamed is an answer whose body is written by a function, from the head on.
@@ -130,11 +133,24 @@ func responses(api huma.API) map[string]*huma.Response {
 	}}
 }
 
+// operationOf returns what is documented of a method and a path.
+func operationOf(api huma.API, method, path string) *huma.Operation {
+	item := api.OpenAPI().Paths[path]
+	return map[string]*huma.Operation{http.MethodGet: item.Get, http.MethodPut: item.Put, http.MethodPatch: item.Patch, http.MethodPost: item.Post}[method]
+}
+
+// answersToo documents that an operation answers with a status beside 200, in the same form. Without it, whoever generates
+// a client takes that answer for a problem.
+func answersToo(api huma.API, method, path string, status int) {
+	responses := operationOf(api, method, path).Responses
+	also := *responses["200"]
+	also.Description = http.StatusText(status)
+	responses[strconv.Itoa(status)] = &also
+}
+
 // document describes the request body of an operation that reads it by itself.
 func document(api huma.API, method, path, mediaType, description string, schema *huma.Schema) {
-	item := api.OpenAPI().Paths[path]
-	op := map[string]*huma.Operation{http.MethodPut: item.Put, http.MethodPatch: item.Patch, http.MethodPost: item.Post}[method]
-	op.RequestBody = &huma.RequestBody{
+	operationOf(api, method, path).RequestBody = &huma.RequestBody{
 		Required: true, Description: description,
 		Content: map[string]*huma.MediaType{mediaType: {Schema: schema}},
 	}

@@ -65,6 +65,7 @@ func (s *Server) routeAssets(api huma.API) {
 		Description: "The first upload to a name makes the asset, the next ones make versions. Answers 201 for a new asset or version, " +
 			"and 200 when the bytes are those of the current version already. Send Expect: 100-continue to learn of a refusal before the bytes are sent.",
 	}, s.putAsset)
+	answersToo(api, http.MethodPut, one, http.StatusCreated)
 	document(api, http.MethodPut, one, "*/*", "the file's bytes", &huma.Schema{Type: huma.TypeString, Format: "binary"})
 	s.routePatch(api, one)
 	register(s, api, huma.Operation{

@@ -40,11 +40,11 @@ func (s *Server) routeChanges(api huma.API) {
 
 // changes waits for a revision that has not arrived here yet, as a client that comes back to another server may know more.
 func (s *Server) changes(ctx context.Context, in *changesInput) (*streamed, error) {
-	after, err := in.after()
+	after, part, err := in.after()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.await(ctx, after); err != nil {
+	if err := s.await(ctx, after, part); err != nil {
 		return nil, err
 	}
 	return &streamed{func(hc huma.Context) {
@@ -53,19 +53,20 @@ func (s *Server) changes(ctx context.Context, in *changesInput) (*streamed, erro
 	}}, nil
 }
 
-// after returns the revision behind which to begin.
-func (in *changesInput) after() (uint64, error) {
+// after returns the revision behind which to begin, and the part of the request that says so.
+func (in *changesInput) after() (revision uint64, part string, err error) {
+	const query, header = "after", "Last-Event-ID"
 	if in.LastEventID == "" {
-		if !in.request.URL.Query().Has("after") {
-			return in.view.Revision(), nil
+		if !in.request.URL.Query().Has(query) {
+			return in.view.Revision(), query, nil
 		}
-		return in.After, nil
+		return in.After, query, nil
 	}
 	n, err := strconv.ParseUint(in.LastEventID, 10, 64)
 	if err != nil {
-		return 0, fault(asset.ErrInvalid, "Last-Event-ID", "this is no event's id", "a revision")
+		return 0, header, fault(asset.ErrInvalid, header, "this is no event's id", "a revision")
 	}
-	return n, nil
+	return n, header, nil
 }
 
 // stream sends changes until the client leaves, does not keep up, or the server is being stopped.

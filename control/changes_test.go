@@ -222,7 +222,8 @@ func TestChangesRefusals(t *testing.T) {
 	refused(t, h.ask("GET", "/v1/changes?after=-1", ""), 400, "invalid-request", "after", "at least 0")
 	refused(t, h.ask("GET", "/v1/changes?since=1", ""), 400, "invalid-request", "since", "after")
 	refused(t, h.ask("GET", "/v1/changes", "", "Last-Event-ID", "x"), 400, "invalid-request", "Last-Event-ID", "a revision")
-	refused(t, h.ask("GET", "/v1/changes?after=9", ""), 503, "unavailable", "min_revision", "up to 1 now")
+	refused(t, h.ask("GET", "/v1/changes?after=9", ""), 503, "unavailable", "after", "up to 1 now")
+	refused(t, h.ask("GET", "/v1/changes", "", "Last-Event-ID", "9"), 503, "unavailable", "Last-Event-ID", "up to 1 now")
 	fails.err = &asset.Fault{Kind: asset.ErrGone, Detail: "the changes behind revision 0 are not kept any more", Allowed: "1 or later"}
 	refused(t, h.ask("GET", "/v1/changes?after=0", ""), 410, "gone", "", "1 or later")
 	err := h.client.Changes(t.Context(), 0, nil)

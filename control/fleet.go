@@ -35,15 +35,17 @@ func (s *Server) replicas(_ context.Context, in *struct{ call }) (*replicasOutpu
 
 // routeFleet registers what edges, and those who keep backups, ask for.
 func (s *Server) routeFleet(api huma.API) {
-	const binary = "application/octet-stream"
+	const binary, snapshot, original = "application/octet-stream", "/v1/snapshots/newest", "/v1/originals/{digest}"
 	stream(s, api, huma.Operation{
-		OperationID: "newestSnapshot", Method: http.MethodGet, Path: "/v1/snapshots/newest", Summary: "The newest snapshot of the matrix",
+		OperationID: "newestSnapshot", Method: http.MethodGet, Path: snapshot, Summary: "The newest snapshot of the matrix",
 		Description: "The file, or ranges of it. The header Asset-Snapshot says in JSON what it holds; a range goes with If-Range, as there may be a newer one.",
 	}, binary, s.snapshot)
+	answersToo(api, http.MethodGet, snapshot, http.StatusPartialContent)
 	stream(s, api, huma.Operation{
-		OperationID: "getOriginal", Method: http.MethodGet, Path: "/v1/originals/{digest}", Summary: "The bytes of an original",
+		OperationID: "getOriginal", Method: http.MethodGet, Path: original, Summary: "The bytes of an original",
 		Description: "The file, or ranges of it, of an original that a version in the matrix has.",
 	}, binary, s.original)
+	answersToo(api, http.MethodGet, original, http.StatusPartialContent)
 	stream(s, api, huma.Operation{
 		OperationID: "backup", Method: http.MethodGet, Path: "/v1/backup", Summary: "A backup of the matrix",
 		Description: "One file, from which the command restore makes the matrix anew. The trailer Asset-Snapshot says in JSON what it holds; an answer without it broke off.",

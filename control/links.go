@@ -51,6 +51,7 @@ func (s *Server) routeLinks(api huma.API) {
 		Description: "Gives an asset, named by its id or by a name that it has, a name in the product, or changes which version an existing name of it " +
 			"is pinned to. Answers 201 when the name is new, 200 otherwise, and 409 when the name is another asset's.",
 	}, put.put)
+	answersToo(api, http.MethodPut, one, http.StatusCreated)
 	put.specs = jsonBody[client.LinkSpec](api, http.MethodPut, one)
 	register(s, api, huma.Operation{
 		OperationID: "deleteLink", Method: http.MethodDelete, Path: one, Summary: "Take a name from a product",

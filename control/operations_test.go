@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/control/client"
 )
 
 func TestLive(t *testing.T) {
@@ -106,6 +108,7 @@ type documented struct {
 	Parameters  []struct{ Name, In string }
 	RequestBody *struct{ Content map[string]any }
 	Responses   map[string]struct {
+		Headers map[string]any
 		Content map[string]struct {
 			Schema struct {
 				Ref string `json:"$ref"`
@@ -182,6 +185,26 @@ put /v1/products/{product}/links/{name} putLink`
 	}
 }
 
+// TestOpenAPIOfOtherSuccesses: what is not described has the description of a problem.
+func TestOpenAPIOfOtherSuccesses(t *testing.T) {
+	h := open(t)
+	doc := decode[openAPI](t, h.ask("GET", "/openapi.json", ""), 200)
+	describes := func(path, method string, a answered, status int) {
+		t.Helper()
+		_, ok := doc.Paths[path][method].Responses[strconv.Itoa(status)].Content[a.Header.Get("Content-Type")]
+		if a.StatusCode != status || !ok {
+			t.Errorf("%s %s answers %d with %s, and describes %v", method, path, a.StatusCode, a.Header.Get("Content-Type"), doc.Paths[path][method].Responses)
+		}
+	}
+	describes("/v1/products/{product}", "put", h.ask("PUT", "/v1/products/new", "{}"), 201)
+	upload := h.ask("PUT", "/v1/products/new/assets/a", "bytes")
+	describes("/v1/products/{product}/assets/{name}", "put", upload, 201)
+	describes("/v1/products/{product}/links/{name}", "put", h.ask("PUT", "/v1/products/new/links/b", `{"product":"new","name":"a"}`), 201)
+	original := "/v1/originals/" + decode[client.Receipt](t, upload, 201).Digest.String()
+	describes("/v1/originals/{digest}", "get", h.ask("GET", original, "", "Range", "bytes=0-1"), 206)
+	describes("/v1/snapshots/newest", "get", h.ask("GET", "/v1/snapshots/newest", "", "Range", "bytes=0-1"), 206)
+}
+
 // documented holds an operation's description against what it does.
 func (h *house) documented(doc *openAPI, method string, op *documented) {
 	h.t.Helper()
@@ -196,6 +219,9 @@ func (h *house) documented(doc *openAPI, method string, op *documented) {
 	n := needOf(op.OperationID)
 	if n.reads != (op.has("query", "min_revision") && op.has("header", "Asset-Min-Revision")) {
 		h.t.Errorf("%s: min_revision: %v", op.OperationID, op.Parameters)
+	}
+	if _, revision := op.Responses["200"].Headers["Asset-Revision"]; n.reads && !revision {
+		h.t.Errorf("%s: headers: %v", op.OperationID, op.Responses["200"].Headers)
 	}
 	writes := method != "get"
 	_, edges := doc.Components.Schemas[op.schema()].Properties["edges"]

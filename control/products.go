@@ -55,6 +55,7 @@ func (s *Server) routeProducts(api huma.API) {
 		OperationID: "putProduct", Method: http.MethodPut, Path: one, Summary: "Define a product",
 		Description: "Makes the product, or gives the existing one this shape: what is left out is unset. Answers 201 when the product is new, 200 otherwise.",
 	}, put.put)
+	answersToo(api, http.MethodPut, one, http.StatusCreated)
 	put.specs = jsonBody[client.ProductSpec](api, http.MethodPut, one)
 	register(s, api, huma.Operation{
 		OperationID: "deleteProduct", Method: http.MethodDelete, Path: one, Summary: "Delete a product",

@@ -28,13 +28,23 @@ func demandable(op *huma.Operation) {
 		&huma.Param{Name: minRevisionHeader, In: "header", Schema: revision, Description: "the same; the greater of the two counts"})
 }
 
+// revealing documents that an answer says from which revision it is.
+func revealing(r *huma.Response) {
+	if r.Headers == nil {
+		r.Headers = map[string]*huma.Param{}
+	}
+	r.Headers[revisionHeader] = &huma.Param{
+		Schema: &huma.Schema{Type: huma.TypeInteger, Format: "int64"}, Description: "the revision of the matrix that the answer shows",
+	}
+}
+
 // read waits for the revision that the request demands, and takes the view that it is answered from.
 func (s *Server) read(ctx context.Context, c *call) error {
 	want, err := minRevision(c.request)
 	if err != nil {
 		return err
 	}
-	if err := s.await(ctx, want); err != nil {
+	if err := s.await(ctx, want, minRevisionQuery); err != nil {
 		return err
 	}
 	c.view = s.deps.Matrix.View()
@@ -57,8 +67,8 @@ func minRevision(r *http.Request) (want uint64, err error) {
 	return want, nil
 }
 
-// await waits until the view has the revision, or for as long as the configuration says.
-func (s *Server) await(ctx context.Context, revision uint64) error {
+// await waits until the view has the revision that a part of the request demands, or for as long as the configuration says.
+func (s *Server) await(ctx context.Context, revision uint64, part string) error {
 	if s.deps.Matrix.View().Revision() >= revision {
 		return nil
 	}
@@ -69,5 +79,5 @@ func (s *Server) await(ctx context.Context, revision uint64) error {
 		return err
 	}
 	detail, allowed := fmt.Sprintf("revision %d has not arrived here yet", revision), fmt.Sprintf("up to %d now", s.deps.Matrix.View().Revision())
-	return errors.Join(fault(asset.ErrUnavailable, minRevisionQuery, detail, allowed), err)
+	return errors.Join(fault(asset.ErrUnavailable, part, detail, allowed), err)
 }
