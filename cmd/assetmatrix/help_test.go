@@ -18,6 +18,9 @@ func TestExamples(t *testing.T) {
 			t.Errorf("%s has no example", cmd.CommandPath())
 		}
 		understood(t, cmd.CommandPath(), cmd.Example)
+		if value := oddValues.FindString(cmd.Flags().FlagUsages()); value != "" {
+			t.Errorf("%s shows a value of several words: %s", cmd.CommandPath(), value)
+		}
 		for _, c := range cmd.Commands() {
 			walk(c)
 		}
@@ -33,6 +36,7 @@ func TestExamples(t *testing.T) {
 }
 
 var (
+	oddValues     = regexp.MustCompile(`(?m)^ +(?:-\w, )?--\S+ \S+ \S.*$`) // cobra takes what stands in backticks for the value's name
 	substitutions = regexp.MustCompile(`\$\([^)]*\)`)
 	commandLines  = regexp.MustCompile(`(?m)(?:^|[|;!] |until |timeout 2 |=\S+ )\s*assetmatrix (.*?)(?:\s*(?:[|#;&>]|2>).*)?$`)
 )

@@ -44,7 +44,7 @@ func putCommand() *cobra.Command {
 	ifVersionFlag(cmd, &o.IfVersion)
 	cmd.Flags().StringVar(&o.MediaType, "type", "", "declare the media type; without it the server looks")
 	cmd.Flags().BoolVar(&o.CreateOnly, "create-only", false, "only when the name is free")
-	cmd.Flags().BoolVar(&pending, "pending", false, "make an asset that is not delivered before `assetmatrix publish`")
+	cmd.Flags().BoolVar(&pending, "pending", false, "make an asset that is not delivered before assetmatrix publish")
 	return cmd
 }
 
