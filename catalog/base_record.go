@@ -256,6 +256,32 @@ func (b *base) findLink(product, name string) (linkRecord, bool) {
 	return nil, false
 }
 
+// warm touches what applying m will look for, so that pages are there and blocks verified when it is applied. b may be
+// nil.
+func (b *base) warm(m *message) {
+	if b == nil {
+		return
+	}
+	for i := range m.Transactions {
+		for k := range m.Transactions[i].Mutations {
+			b.warmFor(&m.Transactions[i].Mutations[k])
+		}
+	}
+}
+
+func (b *base) warmFor(m *Mutation) {
+	switch {
+	case m.PutAsset != nil:
+		b.findAsset(m.PutAsset.ID)
+	case m.AddVersion != nil:
+		b.findAsset(m.AddVersion.Asset)
+	case m.ChangeAsset != nil:
+		b.findAsset(m.ChangeAsset.Asset)
+	case m.PutLink != nil:
+		b.findLink(m.PutLink.Product, m.PutLink.Name)
+	}
+}
+
 // findAsset returns the asset with that id, and where its record is.
 func (b *base) findAsset(id string) (assetRecord, uint64, bool) {
 	var space [maxIDBytes]byte

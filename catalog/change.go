@@ -27,63 +27,99 @@ func (v *View) deleteProduct(name string) {
 	}
 }
 
-func (v *View) putAsset(a *asset.Asset) {
-	old, ok := v.Asset(a.ID)
-	least := v.retired
-	if ok {
-		least = old.Generation
-		add(&v.owned, old.Owner, -1)
+// A former is what was there before a change, an asset or a link.
+type former[T any] struct {
+	was     *T   // nil: nothing
+	held    bool // it is in memory
+	inBase  bool // the base has a record of it, seen or hidden, which is to be hidden behind what takes its place
+	ordinal uint32
+}
+
+// formerAsset returns the asset with that id as it is now.
+func (v *View) formerAsset(id string) (old former[asset.Asset]) {
+	if v.base != nil {
+		var r assetRecord
+		var at uint64
+		if r, at, old.inBase = v.base.findAsset(id); old.inBase {
+			old.ordinal = r.ordinal()
+			if v.hiddenAssets.has(old.ordinal) {
+				old.was = v.hiddenAssets.successor(old.ordinal)
+				old.held = old.was != nil
+			} else {
+				old.was, _ = v.base.decodeAsset(at, r)
+			}
+			return old
+		}
 	}
-	if a.Generation < least {
-		next := *a
-		next.Generation = least
-		a = &next
+	old.was, old.held = v.assets.Get(id)
+	return old
+}
+
+// formerLink is formerAsset for a link.
+func (v *View) formerLink(product, name string) (old former[asset.Link]) {
+	if v.base != nil {
+		var r linkRecord
+		if r, old.inBase = v.base.findLink(product, name); old.inBase {
+			old.ordinal = r.ordinal()
+			if v.hiddenLinks.has(old.ordinal) {
+				old.was = v.hiddenLinks.successor(old.ordinal)
+				old.held = old.was != nil
+			} else {
+				old.was, _ = v.base.decodeLink(r)
+			}
+			return old
+		}
 	}
-	hid := v.hideAsset(a.ID, a)
-	v.assets.Set(a.ID, a)
-	add(&v.owned, a.Owner, +1)
-	v.reindex(old, a, hid)
+	old.was, old.held = v.changedLink(product, name)
+	return old
+}
+
+func (v *View) putAsset(a *asset.Asset) { v.replaceAsset(v.formerAsset(a.ID), a) }
+
+// changeAsset puts what change makes of the asset, if it is there.
+func (v *View) changeAsset(id string, change func(*asset.Asset) *asset.Asset) {
+	if old := v.formerAsset(id); old.was != nil {
+		v.replaceAsset(old, change(old.was))
+	}
 }
 
 func (v *View) deleteAsset(id string) {
-	old, ok := v.Asset(id)
-	if !ok {
-		return
+	if old := v.formerAsset(id); old.was != nil {
+		v.replaceAsset(old, nil)
 	}
-	v.retired = max(v.retired, old.Generation)
-	hid := v.hideAsset(id, nil)
-	v.assets.Delete(id)
-	add(&v.owned, old.Owner, -1)
-	v.reindex(old, nil, hid)
 }
 
-// hideAsset hides the base's record of the asset behind what takes its place, nil when it is deleted. It reports whether
-// the record could be seen before.
-func (v *View) hideAsset(id string, by *asset.Asset) (seen bool) {
-	if v.base == nil {
-		return false
+// replaceAsset puts a in old's place; nil deletes it.
+func (v *View) replaceAsset(old former[asset.Asset], a *asset.Asset) {
+	if old.was != nil {
+		add(&v.owned, old.was.Owner, -1)
 	}
-	r, _, ok := v.base.findAsset(id)
-	if !ok {
-		return false
+	if a == nil {
+		v.retired = max(v.retired, old.was.Generation)
+		v.assets.Delete(old.was.ID)
+	} else {
+		a = v.atLeast(old.was, a)
+		v.assets.Set(a.ID, a)
+		add(&v.owned, a.Owner, +1)
 	}
-	seen = !v.hiddenAssets.has(r.ordinal())
-	v.hiddenAssets.hide(v.edit, r.ordinal(), int(v.base.nAssets), by)
-	return seen
+	if old.inBase {
+		v.hiddenAssets.hide(v.edit, old.ordinal, int(v.base.nAssets), a)
+	}
+	v.reindex(old.was, a, old.inBase && !old.held)
 }
 
-// hideLink is hideAsset for a link.
-func (v *View) hideLink(product, name string, by *asset.Link) (seen bool) {
-	if v.base == nil {
-		return false
+// atLeast returns a with a generation that is no lower than that of old, or if there is none, of all that was deleted.
+func (v *View) atLeast(old, a *asset.Asset) *asset.Asset {
+	least := v.retired
+	if old != nil {
+		least = old.Generation
 	}
-	r, ok := v.base.findLink(product, name)
-	if !ok {
-		return false
+	if a.Generation >= least {
+		return a
 	}
-	seen = !v.hiddenLinks.has(r.ordinal())
-	v.hiddenLinks.hide(v.edit, r.ordinal(), int(v.base.nLinks), by)
-	return seen
+	next := *a
+	next.Generation = least
+	return &next
 }
 
 // add adds n to what is counted under key; what is 0 is not kept.
@@ -122,20 +158,17 @@ func versions(a *asset.Asset) []asset.Version {
 }
 
 func (v *View) putLink(l *asset.Link) {
+	old := v.formerLink(l.Product, l.Name)
 	least := v.retired
-	old, replaced := v.Link(l.Product, l.Name)
-	if replaced {
-		least = old.Generation
+	if old.was != nil {
+		least = old.was.Generation
 	}
 	if l.Generation < least {
 		next := *l
 		next.Generation = least
 		l = &next
 	}
-	if replaced {
-		v.takeLink(old)
-	}
-	v.hideLink(l.Product, l.Name, l)
+	v.takeLink(old, l)
 	v.names(l.Product).m.Set(l.Name, l)
 	v.heldLinks++
 	if x := v.reverse.made(); x != nil {
@@ -145,28 +178,37 @@ func (v *View) putLink(l *asset.Link) {
 }
 
 func (v *View) deleteLink(product, name string) {
-	old, ok := v.Link(product, name)
-	if !ok {
+	old := v.formerLink(product, name)
+	if old.was == nil {
 		return
 	}
-	v.retired = max(v.retired, old.Generation)
-	v.takeLink(old)
+	v.retired = max(v.retired, old.was.Generation)
+	v.takeLink(old, nil)
+	if !old.held {
+		return
+	}
+	n := v.names(product)
+	n.m.Delete(name)
+	if n.m.Len() == 0 {
+		v.links.Delete(product)
+	}
 }
 
-// takeLink takes a link out, from wherever it is.
-func (v *View) takeLink(old *asset.Link) {
-	add(&v.linked, old.Product, -1)
-	if v.hideLink(old.Product, old.Name, nil) {
+// takeLink takes a link out for by, nil when nothing takes its place. Where it is in memory, it still stands under its
+// name.
+func (v *View) takeLink(old former[asset.Link], by *asset.Link) {
+	if old.inBase {
+		v.hiddenLinks.hide(v.edit, old.ordinal, int(v.base.nLinks), by)
+	}
+	if old.was != nil {
+		add(&v.linked, old.was.Product, -1)
+	}
+	if !old.held {
 		return
 	}
-	n := v.names(old.Product)
-	n.m.Delete(old.Name)
 	v.heldLinks--
 	if x := v.reverse.made(); x != nil {
-		x.linksOf.Delete(linkKey(old))
-	}
-	if n.m.Len() == 0 {
-		v.links.Delete(old.Product)
+		x.linksOf.Delete(linkKey(old.was))
 	}
 }
 

@@ -170,7 +170,7 @@ func cutFrame(data []byte) (payload, rest []byte, ok bool) {
 // openJournal reads the journal in dir and calls take with each message and the position that it follows. The file is cut
 // off behind the last good one. Without a journal, or with one that does not even say where it begins, it returns nil. A
 // journal of a newer program fails: cutting that off would lose what it says.
-func openJournal(dir string, take func(before position, seq uint64, m *message)) (*journal, error) {
+func openJournal(dir string, ahead func(*message), take func(before position, seq uint64, m *message)) (*journal, error) {
 	f, err := os.OpenFile(filepath.Join(dir, journalName), os.O_RDWR, 0o600)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -181,7 +181,7 @@ func openJournal(dir string, take func(before position, seq uint64, m *message))
 	j := &journal{file: f}
 	data, err := readAll(f)
 	if err == nil {
-		err = j.read(data, take)
+		err = j.read(data, ahead, take)
 	}
 	if err == nil && j.size > 0 {
 		err = f.Truncate(j.size)
@@ -208,7 +208,7 @@ func readAll(f *os.File) ([]byte, error) {
 }
 
 // read sets start, last and size. It decodes on all processors, ahead of take.
-func (j *journal) read(data []byte, take func(before position, seq uint64, m *message)) error {
+func (j *journal) read(data []byte, ahead func(*message), take func(before position, seq uint64, m *message)) error {
 	payload, rest, ok := cutFrame(data)
 	if !ok {
 		return nil
@@ -221,7 +221,7 @@ func (j *journal) read(data []byte, take func(before position, seq uint64, m *me
 		return err
 	}
 	j.start, j.last, j.size = start, start, int64(len(data)-len(rest))
-	for e := range decodeAhead(frames(rest)) {
+	for e := range decodeAhead(frames(rest), ahead) {
 		if errors.Is(e.err, errNewer) {
 			return fmt.Errorf("%s, message %d: %w", j.file.Name(), j.last.revision+1, e.err)
 		}
@@ -257,30 +257,31 @@ type entry struct {
 	err     error
 }
 
-// decodeAhead returns the decoded payloads in their order, while others are being decoded.
-func decodeAhead(payloads [][]byte) func(yield func(entry) bool) {
+// decodeAhead returns the decoded payloads in their order, while others are being decoded. ahead, unless it is nil, is
+// called with each message as soon as it is decoded, in any order.
+func decodeAhead(payloads [][]byte, ahead func(*message)) func(yield func(entry) bool) {
 	return func(yield func(entry) bool) {
 		workers := runtime.GOMAXPROCS(0)
-		ahead := make(chan chan []entry, 2*workers)
+		batches := make(chan chan []entry, 2*workers)
 		stop, slots := make(chan struct{}), make(chan struct{}, workers)
 		defer close(stop)
 		go func() {
-			defer close(ahead)
+			defer close(batches)
 			for batch := range slices.Chunk(payloads, batchFrames) {
 				decoded := make(chan []entry, 1)
 				select {
-				case ahead <- decoded:
+				case batches <- decoded:
 				case <-stop:
 					return
 				}
 				slots <- struct{}{}
 				go func() {
-					decoded <- decodeEntries(batch)
+					decoded <- decodeEntries(batch, ahead)
 					<-slots
 				}()
 			}
 		}()
-		for decoded := range ahead {
+		for decoded := range batches {
 			for _, e := range <-decoded {
 				if !yield(e) {
 					return
@@ -290,12 +291,15 @@ func decodeAhead(payloads [][]byte) func(yield func(entry) bool) {
 	}
 }
 
-func decodeEntries(payloads [][]byte) []entry {
+func decodeEntries(payloads [][]byte, ahead func(*message)) []entry {
 	entries := make([]entry, len(payloads))
 	for i, payload := range payloads {
 		e := &entries[i]
 		e.seq, e.message, e.err = decodeEntry(string(payload))
 		e.bytes = int64(frameHead + len(payload))
+		if e.err == nil && ahead != nil {
+			ahead(e.message)
+		}
 	}
 	return entries
 }

@@ -54,7 +54,7 @@ func reread(t testing.TB, data []byte) (j *journal, messages []*message, size in
 		t.Fatal(err)
 	}
 	before := position{3, "", asset.Digest{3}}
-	j, err := openJournal(dir, func(at position, seq uint64, m *message) {
+	j, err := openJournal(dir, nil, func(at position, seq uint64, m *message) {
 		if at != before || seq != at.revision+1 {
 			t.Errorf("message %d comes behind %v, not %v", seq, at, before)
 		}
@@ -165,7 +165,7 @@ func TestJournalOfNewerPrograms(t *testing.T) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := openJournal(dir, func(position, uint64, *message) {}); !errors.Is(err, errNewer) {
+		if _, err := openJournal(dir, nil, func(position, uint64, *message) {}); !errors.Is(err, errNewer) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := Open(t.Context(), config(dir), Events{}); !errors.Is(err, errNewer) {
@@ -199,7 +199,7 @@ func TestJournalWithAHole(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	if j, err := openJournal(dir, func(position, uint64, *message) { n++ }); err != nil || j.last.revision != 2 || n != 2 {
+	if j, err := openJournal(dir, nil, func(position, uint64, *message) { n++ }); err != nil || j.last.revision != 2 || n != 2 {
 		t.Fatal(j, err, n)
 	}
 }
@@ -225,7 +225,7 @@ func TestJournalThatCannotBeWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	if _, err := openJournal(dir, func(position, uint64, *message) { n++ }); err != nil || n != 1 {
+	if _, err := openJournal(dir, nil, func(position, uint64, *message) { n++ }); err != nil || n != 1 {
 		t.Fatal(err, n)
 	}
 	if _, err := createJournal(filepath.Join(dir, "nowhere"), position{}); !errors.Is(err, os.ErrNotExist) {
@@ -246,7 +246,7 @@ func FuzzJournal(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var j journal
-		_ = j.read(data, func(_ position, seq uint64, m *message) { same(t, seq, m) })
+		_ = j.read(data, nil, func(_ position, seq uint64, m *message) { same(t, seq, m) })
 		if seq, m, err := decodeEntry(string(data)); err == nil {
 			same(t, seq, m)
 		}
@@ -280,7 +280,7 @@ func BenchmarkJournal(b *testing.B) {
 			for b.Loop() {
 				var j journal
 				v := newView(nil)
-				if err := j.read(data, func(_ position, seq uint64, m *message) {
+				if err := j.read(data, nil, func(_ position, seq uint64, m *message) {
 					if apply {
 						v.advance(seq, m)
 					}

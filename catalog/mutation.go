@@ -135,9 +135,7 @@ func (v *View) apply(m *Mutation) {
 	case m.PutAsset != nil:
 		v.putAsset(m.PutAsset)
 	case m.AddVersion != nil:
-		if a, ok := v.Asset(m.AddVersion.Asset); ok {
-			v.putAsset(m.AddVersion.to(a))
-		}
+		v.changeAsset(m.AddVersion.Asset, m.AddVersion.to)
 	case m.DeleteAsset != "":
 		v.deleteAsset(m.DeleteAsset)
 	case m.PutLink != nil:
@@ -145,9 +143,7 @@ func (v *View) apply(m *Mutation) {
 	case m.DeleteLink != nil:
 		v.deleteLink(m.DeleteLink.Product, m.DeleteLink.Name)
 	case m.ChangeAsset != nil:
-		if a, ok := v.Asset(m.ChangeAsset.Asset); ok {
-			v.putAsset(m.ChangeAsset.to(a))
-		}
+		v.changeAsset(m.ChangeAsset.Asset, m.ChangeAsset.to)
 	case m.Purge != nil:
 		v.purge(m.Purge)
 	case m.CondemnOriginal != nil:

@@ -50,11 +50,11 @@ func (v *View) purge(p *Purge) {
 	generation := v.revision + 1
 	switch {
 	case p.Asset != "":
-		if old, ok := v.Asset(p.Asset); ok {
+		v.changeAsset(p.Asset, func(old *asset.Asset) *asset.Asset {
 			a := *old
 			a.Generation = generation
-			v.putAsset(&a)
-		}
+			return &a
+		})
 	case p.Name != "":
 		if old, ok := v.Link(p.Product, p.Name); ok {
 			l := *old
