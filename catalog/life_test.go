@@ -664,3 +664,67 @@ func TestFrozenEdgeReadsElsewhere(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A change of a record that cannot be read, because the block that leads to it is damaged, is not lost from the view that
+// shows its revision: nothing shows the revision until the view is made anew.
+func TestChangeBehindADamagedBlock(t *testing.T) {
+	const assets = 3000
+	dirs := []string{t.TempDir(), t.TempDir()}
+	for _, dir := range dirs {
+		if err := Import(t.Context(), dir, Manifest{}, func(yield func(Mutation) bool) {
+			more := yield(putProduct("shop"))
+			for i := 0; i < assets && more; i++ {
+				id := fmt.Sprintf("0190c5a8-0000-7000-8000-%012x", i)
+				more = yield(putAsset(id, byte(i), byte(i/256))) && yield(putLink("shop", fmt.Sprintf("%06d.jpg", i), id))
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	control := config(dirs[0])
+	control.Role, control.NATS.Listen = roleControl, "127.0.0.1:0"
+	c := openWith(t, control, new(told))
+	update(t, c, putProduct("app"))
+	if err := c.replica.fold(t.Context()); err != nil { // what was imported is in no log
+		t.Fatal(err)
+	}
+	spoilAssetTable(t, dirs[1])
+	edge := edgeConfig(dirs[1], fmt.Sprintf("nats://127.0.0.1:%d", c.server.port))
+	edge.Source = sourceOf{c}
+	e := openWith(t, edge, new(told))
+	for i := range 20 {
+		id := fmt.Sprintf("0190c5a8-0000-7000-8000-%012x", i*100)
+		update(t, c, Mutation{ChangeAsset: &AssetChange{Asset: id, Status: asset.Archived, At: time.Now().UTC()}})
+		reaches(t, e, c.View().Revision())
+		found, ok := e.View().Find("shop", fmt.Sprintf("%06d.jpg", i*100), 0)
+		if !ok || found.Status != asset.Archived {
+			t.Fatalf("revision %d is shown without its change: %v %s, %v", e.View().Revision(), ok, found.Status, e.View().Err())
+		}
+	}
+}
+
+// spoilAssetTable flips a bit in each block that holds nothing but a part of the table of assets.
+func spoilAssetTable(t testing.TB, dir string) {
+	t.Helper()
+	path := filepath.Join(dir, files(t, dir, "base-*")[0])
+	b, err := openBase(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	spoiled := 0
+	for block := b.assetsAt()/blockBytes + 1; (block+1)*blockBytes <= b.originalsAt(); block++ {
+		at := int64(block * blockBytes)
+		if _, err := f.WriteAt([]byte{b.data[at] ^ 1}, at); err != nil {
+			t.Fatal(err)
+		}
+		spoiled++
+	}
+	if spoiled < 3 {
+		t.Fatal("too small a table to prove anything")
+	}
+}

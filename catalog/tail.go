@@ -74,6 +74,9 @@ func (r *replica) take(seq uint64, data []byte) error {
 		return nil // delivered again
 	}
 	m, err := r.advance(seq, data)
+	if errors.Is(err, errDamaged) {
+		return err // not the message's fault; the view is being made anew
+	}
 	if err != nil {
 		return &FrozenError{seq, err}
 	}
@@ -103,11 +106,16 @@ func (r *replica) advance(seq uint64, data []byte) (*message, error) {
 	if err != nil {
 		return nil, err
 	}
+	before := r.work
 	if r.work == r.view() {
 		r.work = r.work.fork()
 	}
 	r.work.waiting = false
 	r.work.advance(seq, m)
+	if r.work.Err() != nil { // a record to change was not found: the change must not be shown half
+		r.work = before
+		return nil, errDamaged
+	}
 	return m, nil
 }
 
