@@ -431,8 +431,19 @@ func damageIn(t *testing.T, dir string, n int) {
 	}
 }
 
-// The document's permissions are those of the server in our process, and hold on the cluster.
+// The document's permissions and imports are those of the server in our process, and hold on the cluster.
 func TestClusterDocument(t *testing.T) {
+	for _, kind := range []struct {
+		name     string
+		subjects []string
+	}{{"service", append([]string{server.JSApiAccountInfo}, edgeQuestions...)}, {"stream", edgeNews}} {
+		for _, s := range kind.subjects {
+			text := documented(t, "server_name: nats-a")
+			if !strings.Contains(text, `{ `+kind.name+`: "`+s+`", `) || !strings.Contains(text, `{ `+kind.name+`: { account: ASSETMATRIX, subject: "`+s+`" } }`) {
+				t.Errorf("%s %q is not exported or not imported", kind.name, s)
+			}
+		}
+	}
 	p := edgePermissions()
 	for _, list := range [][]string{p.Publish.Allow, p.Subscribe.Allow} {
 		for _, subject := range list {
@@ -474,6 +485,8 @@ func TestClusterDocument(t *testing.T) {
 			t.Error(s, err)
 		}
 	}
+	leadAnswers(t, nc)
+	reaches(t, e, update(t, c, putProduct("blog")))
 }
 
 // A cluster that says it has less than it had is asked again for a while, the server in our process is not.

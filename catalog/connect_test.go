@@ -241,7 +241,8 @@ func freePort(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// operated returns the address of a server in operator mode, and a function that writes a file of credentials for it.
+// operated returns the address of a server in operator mode, and a function that writes a file of credentials for it, in
+// the log's account or that of edges.
 func operated(t *testing.T) (url string, credentials func(name string, p jwt.Permissions) string) {
 	t.Helper()
 	must := func(text string, err error) string {
@@ -262,9 +263,23 @@ func operated(t *testing.T) (url string, credentials func(name string, p jwt.Per
 	account, accountID := pair(nkeys.CreateAccount())
 	ac := jwt.NewAccountClaims(accountID)
 	ac.Limits.JetStreamLimits = jwt.JetStreamLimits{DiskStorage: -1, MemoryStorage: -1}
+	edges, edgesID := pair(nkeys.CreateAccount())
+	ec := jwt.NewAccountClaims(edgesID)
+	for kind, subjects := range map[jwt.ExportType][]string{
+		jwt.Service: append([]string{server.JSApiAccountInfo}, edgeQuestions...), jwt.Stream: edgeNews,
+	} {
+		for _, s := range subjects {
+			x := &jwt.Export{Subject: jwt.Subject(s), Type: kind}
+			if kind == jwt.Service {
+				x.ResponseType = jwt.ResponseTypeStream
+			}
+			ac.Exports.Add(x)
+			ec.Imports.Add(&jwt.Import{Account: accountID, Subject: jwt.Subject(s), Type: kind})
+		}
+	}
 	resolver := &server.MemAccResolver{}
 	_, systemID := pair(nkeys.CreateAccount())
-	if err := errors.Join(resolver.Store(accountID, must(ac.Encode(operator))),
+	if err := errors.Join(resolver.Store(accountID, must(ac.Encode(operator))), resolver.Store(edgesID, must(ec.Encode(operator))),
 		resolver.Store(systemID, must(jwt.NewAccountClaims(systemID).Encode(operator)))); err != nil {
 		t.Fatal(err)
 	}
@@ -281,6 +296,10 @@ func operated(t *testing.T) (url string, credentials func(name string, p jwt.Per
 		t.Fatal("the server does not serve")
 	}
 	return srv.ClientURL(), func(name string, p jwt.Permissions) string {
+		in := account
+		if name == "edge.creds" {
+			in = edges
+		}
 		user, userID := pair(nkeys.CreateUser())
 		uc := jwt.NewUserClaims(userID)
 		uc.Permissions = p
@@ -288,7 +307,7 @@ func operated(t *testing.T) (url string, credentials func(name string, p jwt.Per
 		if err != nil {
 			t.Fatal(err)
 		}
-		file, err := jwt.FormatUserConfig(must(uc.Encode(account)), seed)
+		file, err := jwt.FormatUserConfig(must(uc.Encode(in)), seed)
 		path := filepath.Join(t.TempDir(), name)
 		if err := errors.Join(err, os.WriteFile(path, file, 0o600)); err != nil {
 			t.Fatal(err)

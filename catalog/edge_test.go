@@ -139,7 +139,7 @@ func TestEdgeCannotMakeTheServerWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	control, err := nc.SubscribeSync("_INBOX.control")
+	control, err := c.server.nc.SubscribeSync("_INBOX.control")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,5 +159,50 @@ func TestEdgeCannotMakeTheServerWrite(t *testing.T) {
 	update(t, c, putProduct("blog"))
 	if n := len(history(t, c)); n != 2 {
 		t.Error("the log has", n)
+	}
+}
+
+// Whoever asks says where the answer goes, and may lead it where he must not send himself: nothing arrives at the log.
+func TestEdgeCannotLeadAnAnswerToTheLog(t *testing.T) {
+	c, url := accepting(t, t.TempDir(), nil)
+	update(t, c, putProduct("shop"))
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	leadAnswers(t, nc)
+	update(t, c, putProduct("blog"))
+	if n := len(history(t, c)); n != 2 || c.Healthy() != nil {
+		t.Error("the log has", n, c.Healthy())
+	}
+}
+
+// leadAnswers asks all that an edge may, with every subject as the one to answer to that it may not send to.
+func leadAnswers(t *testing.T, nc *nats.Conn) {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, to := range []string{subject, writerSubject, askSubject, "$JS.API.STREAM.PURGE.META", "$JS.API.STREAM.DELETE.META"} {
+		name := fmt.Sprint("pull", i)
+		for _, headersOnly := range []bool{false, true} {
+			cfg := jetstream.ConsumerConfig{Name: name + fmt.Sprint(headersOnly), HeadersOnly: headersOnly, AckPolicy: jetstream.AckNonePolicy}
+			if _, err := js.CreateConsumer(t.Context(), streamName, cfg); err != nil {
+				t.Fatal(err)
+			}
+			if err := nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT.META."+cfg.Name, to, []byte(`{"batch":5,"no_wait":true}`)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, ask := range []string{"STREAM.INFO.META", "CONSUMER.INFO.META." + name + "true", "STREAM.MSG.GET.META", "CONSUMER.CREATE.META.x", "CONSUMER.DELETE.META.x"} {
+			if err := nc.PublishRequest("$JS.API."+ask, to, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if s, err := js.Stream(t.Context(), streamName); err != nil || s.CachedInfo().State.Msgs != 1 { // and all before was answered
+		t.Error("the log has another message, or none:", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -173,9 +174,13 @@ func (s *natsServer) accept(o *server.Options) (err error) {
 		o.Port = server.RANDOM_PORT
 	}
 	o.Host, o.DontListen = host, false
+	edges, err := share(o)
+	if err != nil {
+		return err
+	}
 	o.Users = []*server.User{
 		{Username: controlUser, Password: s.password},
-		{Username: edgeUser, Password: s.settings.Password, Permissions: edgePermissions()},
+		{Username: edgeUser, Password: s.settings.Password, Permissions: edgePermissions(), Account: edges},
 	}
 	if s.settings.Password == "" {
 		o.NoAuthUser = edgeUser
@@ -187,19 +192,46 @@ func (s *natsServer) accept(o *server.Options) (err error) {
 	return nil
 }
 
+// edgeAccount is where edges are. Whoever asks also says where the answer goes, and the server does not look whether he
+// may send there himself: in the account of the log, an edge could have the answer to any question appended to it. From an
+// account of their own nothing gets over but what that imports, and no answer leads back.
+const edgeAccount = "EDGES"
+
+// What edges may ask of the log's account, and what they hear from there.
+var (
+	edgeQuestions = []string{
+		"$JS.API.STREAM.INFO." + streamName,
+		"$JS.API.STREAM.MSG.GET." + streamName,
+		"$JS.API.CONSUMER.CREATE." + streamName + ".>",
+		"$JS.API.CONSUMER.INFO." + streamName + ".>",
+		"$JS.API.CONSUMER.MSG.NEXT." + streamName + ".>",
+		"$JS.API.CONSUMER.DELETE." + streamName + ".>",
+		edgeSubject,
+	}
+	edgeNews = []string{writerSubject, askSubject}
+)
+
+// share gives o the account of edges beside the log's, and what they reach from there.
+func share(o *server.Options) (edges *server.Account, err error) {
+	log, edges := server.NewAccount(server.DEFAULT_GLOBAL_ACCOUNT), server.NewAccount(edgeAccount)
+	readers := []*server.Account{edges}
+	// The first is never asked: an account that does not import it gets a JetStream API of its own, which answers as well.
+	for _, s := range append([]string{server.JSApiAccountInfo}, edgeQuestions...) {
+		// Streamed, as a consumer answers one question with many messages.
+		err = errors.Join(err, log.AddServiceExportWithResponse(s, server.Streamed, readers), edges.AddServiceImport(log, s, s))
+	}
+	for _, s := range edgeNews {
+		err = errors.Join(err, log.AddStreamExport(s, readers), edges.AddStreamImport(log, s, ""))
+	}
+	o.Accounts = []*server.Account{log, edges}
+	return edges, err
+}
+
 // edgePermissions let an edge read the log and tell how far it is, and nothing else.
 func edgePermissions() *server.Permissions {
 	return &server.Permissions{
-		Publish: &server.SubjectPermission{Allow: []string{
-			"$JS.API.STREAM.INFO." + streamName,
-			"$JS.API.STREAM.MSG.GET." + streamName,
-			"$JS.API.CONSUMER.CREATE." + streamName + ".>",
-			"$JS.API.CONSUMER.INFO." + streamName + ".>",
-			"$JS.API.CONSUMER.MSG.NEXT." + streamName + ".>",
-			"$JS.API.CONSUMER.DELETE." + streamName + ".>",
-			edgeSubject,
-		}},
-		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>", writerSubject, askSubject}},
+		Publish:   &server.SubjectPermission{Allow: slices.Clone(edgeQuestions)},
+		Subscribe: &server.SubjectPermission{Allow: append([]string{"_INBOX.>"}, edgeNews...)},
 	}
 }
 
@@ -210,6 +242,11 @@ func ready(srv *server.Server, log *serverLog) error {
 	}
 	if !srv.ReadyForConnections(startTimeout) {
 		return fmt.Errorf("nats server does not serve within %s", startTimeout)
+	}
+	if log := srv.GlobalAccount(); !log.JetStreamEnabled() { // by itself it is only where there is no other account
+		if err := log.EnableJetStream(nil, nil); err != nil {
+			return fmt.Errorf("nats server: %w", err)
+		}
 	}
 	return requireSync(srv.JetStreamConfig())
 }
