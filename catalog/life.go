@@ -201,21 +201,34 @@ func (r *replica) replay(ctx context.Context) error {
 		return err
 	}
 	r.head = last
+	for {
+		from := r.work.revision
+		err := r.replayTo(ctx, last)
+		if errors.Is(err, errReplayed) {
+			return nil
+		}
+		// What breaks off is taken up again, as long as it gets on: the client drops messages that come faster than they
+		// are applied, which the tail notices.
+		var frozen *FrozenError
+		if errors.As(err, &frozen) || ctx.Err() != nil || r.work.revision == from {
+			return r.explain(ctx, err)
+		}
+	}
+}
+
+// replayTo reads the log until last, which is errReplayed, or until it breaks off.
+func (r *replica) replayTo(ctx context.Context, last uint64) error {
 	following, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stall := time.AfterFunc(stallTimeout, cancel)
 	defer stall.Stop()
-	err = r.log.tail(following, r.work.revision, func(seq uint64, data []byte) error {
+	return r.log.tail(following, r.work.revision, func(seq uint64, data []byte) error {
 		defer stall.Reset(stallTimeout) // behind a fold, too
 		if err := r.take(seq, data); err != nil || seq < last {
 			return err
 		}
 		return errReplayed
 	})
-	if errors.Is(err, errReplayed) {
-		return nil
-	}
-	return r.explain(ctx, err)
 }
 
 // errReplayed ends a replay that has reached the head.

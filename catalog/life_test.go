@@ -728,3 +728,44 @@ func spoilAssetTable(t testing.TB, dir string) {
 		t.Fatal("too small a table to prove anything")
 	}
 }
+
+// A brittleLog breaks off behind every third message.
+type brittleLog struct{ matrixLog }
+
+func (l brittleLog) tail(ctx context.Context, after uint64, take func(uint64, []byte) error) error {
+	return l.matrixLog.tail(ctx, after, func(seq uint64, data []byte) error {
+		if seq > after+3 {
+			return errors.New("the consumer's message 4 is missing")
+		}
+		return take(seq, data)
+	})
+}
+
+// A writer that has nothing but its log starts, however often reading that breaks off.
+func TestReplayGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	c := opened(t, dir)
+	uploads(t, c, 0, 10)
+	want := c.View()
+	if err := errors.Join(c.Close(), os.Remove(filepath.Join(dir, journalName))); err != nil {
+		t.Fatal(err)
+	}
+	s, err := startServer(config(dir), Events{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	log, err := newStream(s, config(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := openReplica(config(dir), brittleLog{log}, Events{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	if err := r.replay(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sameMatrix(t, r.view(), want)
+}
