@@ -259,6 +259,16 @@ func TestReplicaID(t *testing.T) {
 	if again, err := replicaID(dir); again != a || err != nil {
 		t.Error(again, err)
 	}
+	path := filepath.Join(dir, "replica-id")
+	for _, damaged := range []string{"", "abc\n", "\xff\x00\"zzzzzzz\n", strings.Repeat("a", 10_000)} {
+		if err := os.WriteFile(path, []byte(damaged), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		id, err := replicaID(dir)
+		if again, _ := replicaID(dir); err != nil || again != id || len(id) != len(a) {
+			t.Errorf("%.20q: %.20q %v", damaged, id, err)
+		}
+	}
 	if other, _ := replicaID(t.TempDir()); other == a {
 		t.Error("two replicas have the same id")
 	}
