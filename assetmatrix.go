@@ -99,15 +99,15 @@ func (s *System) rooms(version string) []func(context.Context) error {
 	switch s.cfg.Role {
 	case RoleEdge:
 		return []func(context.Context) error{
-			s.openData, s.openCatalog, s.openProviders, s.openCaches, s.awaitCatalog, s.openResolver, s.openDelivery, openControl,
+			s.openData, s.openCatalog, s.openProviders, s.awaitCatalog, s.openCaches, s.openResolver, s.openDelivery, openControl,
 		}
 	case RoleControl:
 		return []func(context.Context) error{
-			s.openData, s.openCatalog, s.openProviders, s.openCaches, s.awaitCatalog, s.openResolver, s.openIngest, openControl, s.createProducts,
+			s.openData, s.openCatalog, s.openProviders, s.awaitCatalog, s.openCaches, s.openResolver, s.openIngest, openControl, s.createProducts,
 		}
 	default:
 		return []func(context.Context) error{
-			s.openData, s.openCatalog, s.openProviders, s.openCaches, s.awaitCatalog, s.openResolver, s.openIngest, s.openDelivery, openControl, s.createProducts,
+			s.openData, s.openCatalog, s.openProviders, s.awaitCatalog, s.openCaches, s.openResolver, s.openIngest, s.openDelivery, openControl, s.createProducts,
 		}
 	}
 }
@@ -123,7 +123,8 @@ func (s *System) openData(context.Context) error {
 	return nil
 }
 
-// openCatalog begins to open the catalog. That takes one core, and the render workers start meanwhile on another.
+// openCatalog begins to open the catalog. That takes every core there is, so the render workers, which have more libraries
+// to link than the rest of a start takes, are started behind it.
 func (s *System) openCatalog(ctx context.Context) error {
 	if s.cfg.Role == RoleEdge && s.cfg.ControlURL != "" {
 		snapshots, err := control.NewSnapshots(s.cfg.ControlURL, control.Secret(s.cfg.ControlToken))

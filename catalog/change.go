@@ -35,12 +35,12 @@ type former[T any] struct {
 	ordinal uint32
 }
 
-// formerAsset returns the asset with that id as it is now.
-func (v *View) formerAsset(id string) (old former[asset.Asset]) {
+// formerAsset returns the asset with that id as it is now. Its place in the base may be known.
+func (v *View) formerAsset(p place, id string) (old former[asset.Asset]) {
 	if v.base != nil {
 		var r assetRecord
 		var at uint64
-		if r, at, old.inBase = v.base.findAsset(id); old.inBase {
+		if r, at, old.inBase = v.base.assetAt(p, id); old.inBase {
 			old.ordinal = r.ordinal()
 			if v.hiddenAssets.has(old.ordinal) {
 				old.was = v.hiddenAssets.successor(old.ordinal)
@@ -56,10 +56,10 @@ func (v *View) formerAsset(id string) (old former[asset.Asset]) {
 }
 
 // formerLink is formerAsset for a link.
-func (v *View) formerLink(product, name string) (old former[asset.Link]) {
+func (v *View) formerLink(p place, product, name string) (old former[asset.Link]) {
 	if v.base != nil {
 		var r linkRecord
-		if r, old.inBase = v.base.findLink(product, name); old.inBase {
+		if r, old.inBase = v.base.linkAt(p, product, name); old.inBase {
 			old.ordinal = r.ordinal()
 			if v.hiddenLinks.has(old.ordinal) {
 				old.was = v.hiddenLinks.successor(old.ordinal)
@@ -74,17 +74,17 @@ func (v *View) formerLink(product, name string) (old former[asset.Link]) {
 	return old
 }
 
-func (v *View) putAsset(a *asset.Asset) { v.replaceAsset(v.formerAsset(a.ID), a) }
+func (v *View) putAsset(p place, a *asset.Asset) { v.replaceAsset(v.formerAsset(p, a.ID), a) }
 
 // changeAsset puts what change makes of the asset, if it is there.
-func (v *View) changeAsset(id string, change func(*asset.Asset) *asset.Asset) {
-	if old := v.formerAsset(id); old.was != nil {
+func (v *View) changeAsset(p place, id string, change func(*asset.Asset) *asset.Asset) {
+	if old := v.formerAsset(p, id); old.was != nil {
 		v.replaceAsset(old, change(old.was))
 	}
 }
 
 func (v *View) deleteAsset(id string) {
-	if old := v.formerAsset(id); old.was != nil {
+	if old := v.formerAsset(place{}, id); old.was != nil {
 		v.replaceAsset(old, nil)
 	}
 }
@@ -157,8 +157,8 @@ func versions(a *asset.Asset) []asset.Version {
 	return a.Versions
 }
 
-func (v *View) putLink(l *asset.Link) {
-	old := v.formerLink(l.Product, l.Name)
+func (v *View) putLink(p place, l *asset.Link) {
+	old := v.formerLink(p, l.Product, l.Name)
 	least := v.retired
 	if old.was != nil {
 		least = old.was.Generation
@@ -178,7 +178,7 @@ func (v *View) putLink(l *asset.Link) {
 }
 
 func (v *View) deleteLink(product, name string) {
-	old := v.formerLink(product, name)
+	old := v.formerLink(place{}, product, name)
 	if old.was == nil {
 		return
 	}

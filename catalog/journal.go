@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 
 	"github.com/assetmatrix/assetmatrix/asset"
 )
@@ -53,8 +52,9 @@ const (
 	maxFrameBytes = 16 * maxMessageBytes
 	// maxRestBytes is how much is gathered while nobody waits for a view.
 	maxRestBytes = 1 << 20
-	// batchFrames is how many messages are decoded at a time.
-	batchFrames = 256
+	// batchBytes is about how much is decoded at a time: more than handing it over costs, and little enough that applying
+	// begins soon.
+	batchBytes = 64 << 10
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -179,7 +179,7 @@ func openJournal(dir string, ahead func(*message), take func(before position, se
 		return nil, err
 	}
 	j := &journal{file: f}
-	data, err := readAll(f)
+	data, err := readAll(f) // which nobody changes: what is decoded keeps parts of it as its strings
 	if err == nil {
 		err = j.read(data, ahead, take)
 	}
@@ -267,7 +267,9 @@ func decodeAhead(payloads [][]byte, ahead func(*message)) func(yield func(entry)
 		defer close(stop)
 		go func() {
 			defer close(batches)
-			for batch := range slices.Chunk(payloads, batchFrames) {
+			for len(payloads) > 0 {
+				var batch [][]byte
+				batch, payloads = cutBatch(payloads)
 				decoded := make(chan []entry, 1)
 				select {
 				case batches <- decoded:
@@ -291,11 +293,21 @@ func decodeAhead(payloads [][]byte, ahead func(*message)) func(yield func(entry)
 	}
 }
 
+// cutBatch returns the first payloads, of batchBytes or a little more, and the rest.
+func cutBatch(payloads [][]byte) (batch, rest [][]byte) {
+	n, bytes := 0, 0
+	for n < len(payloads) && bytes < batchBytes {
+		bytes += len(payloads[n])
+		n++
+	}
+	return payloads[:n], payloads[n:]
+}
+
 func decodeEntries(payloads [][]byte, ahead func(*message)) []entry {
 	entries := make([]entry, len(payloads))
 	for i, payload := range payloads {
 		e := &entries[i]
-		e.seq, e.message, e.err = decodeEntry(string(payload))
+		e.seq, e.message, e.err = decodeEntry(borrow(payload))
 		e.bytes = int64(frameHead + len(payload))
 		if e.err == nil && ahead != nil {
 			ahead(e.message)

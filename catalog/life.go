@@ -96,7 +96,7 @@ func openView(path string) (*base, *View, error) {
 // the log was applied.
 func (r *replica) openJournal() error {
 	v := r.work
-	j, err := openJournal(string(r.dir), v.base.warm, func(before position, seq uint64, m *message) {
+	j, err := openJournal(string(r.dir), v.base.find, func(before position, seq uint64, m *message) {
 		if seq == v.revision+1 && before == v.position() {
 			v.advance(seq, m)
 		}

@@ -31,6 +31,8 @@ type Mutation struct {
 	// CondemnOriginal and ForgetOriginal are the first and the last step of deleting an [Orphan].
 	CondemnOriginal *asset.Digest `json:"condemn_original,omitempty"`
 	ForgetOriginal  *asset.Digest `json:"forget_original,omitempty"`
+
+	place place
 }
 
 // An AssetChange is a change of an asset; what is zero stays as it is.
@@ -133,17 +135,17 @@ func (v *View) apply(m *Mutation) {
 	case m.DeleteProduct != "":
 		v.deleteProduct(m.DeleteProduct)
 	case m.PutAsset != nil:
-		v.putAsset(m.PutAsset)
+		v.putAsset(m.place, m.PutAsset)
 	case m.AddVersion != nil:
-		v.changeAsset(m.AddVersion.Asset, m.AddVersion.to)
+		v.changeAsset(m.place, m.AddVersion.Asset, m.AddVersion.to)
 	case m.DeleteAsset != "":
 		v.deleteAsset(m.DeleteAsset)
 	case m.PutLink != nil:
-		v.putLink(m.PutLink)
+		v.putLink(m.place, m.PutLink)
 	case m.DeleteLink != nil:
 		v.deleteLink(m.DeleteLink.Product, m.DeleteLink.Name)
 	case m.ChangeAsset != nil:
-		v.changeAsset(m.ChangeAsset.Asset, m.ChangeAsset.to)
+		v.changeAsset(m.place, m.ChangeAsset.Asset, m.ChangeAsset.to)
 	case m.Purge != nil:
 		v.purge(m.Purge)
 	case m.CondemnOriginal != nil:

@@ -50,7 +50,7 @@ func (v *View) purge(p *Purge) {
 	generation := v.revision + 1
 	switch {
 	case p.Asset != "":
-		v.changeAsset(p.Asset, func(old *asset.Asset) *asset.Asset {
+		v.changeAsset(place{}, p.Asset, func(old *asset.Asset) *asset.Asset {
 			a := *old
 			a.Generation = generation
 			return &a
@@ -59,7 +59,7 @@ func (v *View) purge(p *Purge) {
 		if old, ok := v.Link(p.Product, p.Name); ok {
 			l := *old
 			l.Generation = generation
-			v.putLink(&l)
+			v.putLink(place{}, &l)
 		}
 	case p.Tag != "":
 		v.purgeTag(tagPurge{p.Tag, p.Product, generation})

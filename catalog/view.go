@@ -134,7 +134,7 @@ func (v *View) Products() iter.Seq[*asset.Product] {
 // allocates nothing.
 func (v *View) Find(product, name string, number int) (e asset.Entry, ok bool) {
 	if b := v.base; b != nil {
-		if r, known := b.findLink(product, name); known {
+		if r, _, known := b.findLink(product, name); known {
 			ok = v.findKnown(&e, r, number)
 			runtime.KeepAlive(b)
 			return e, ok
@@ -219,7 +219,7 @@ func (v *View) baseLink(product, name string) (linkRecord, bool) {
 	if v.base == nil {
 		return nil, false
 	}
-	r, ok := v.base.findLink(product, name)
+	r, _, ok := v.base.findLink(product, name)
 	return r, ok && !v.hiddenLinks.has(r.ordinal())
 }
 
