@@ -62,17 +62,11 @@ func (v *Variant) dropFit(pic *Picture, l Layout) {
 	v.dropGravity(l)
 }
 
-// A frame is what decides a layout besides Rotate.
-type frame struct {
-	w, h int
-	fit  Fit
-}
-
 // plainest takes the first of the frames that has the layout l on pic.
 func (v *Variant) plainest(pic *Picture, l Layout, frames ...frame) {
+	src := pic.Size().rotated(v.Rotate)
 	for _, f := range frames {
-		u := Variant{Width: f.w, Height: f.h, Fit: f.fit, Rotate: v.Rotate}
-		if u.Layout(pic.Size()) == l {
+		if f.layout(src) == l {
 			v.Width, v.Height, v.Fit = f.w, f.h, f.fit
 			return
 		}

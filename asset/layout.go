@@ -20,34 +20,51 @@ type Layout struct {
 //
 // With one of Width and Height the other follows from the aspect of the picture; with neither nothing is scaled.
 func (v Variant) Layout(src Size) Layout {
-	if v.Rotate%180 != 0 {
-		src = Size{src.Height, src.Width}
-	}
 	w, h := v.box()
+	return frame{w, h, v.Fit}.layout(src.rotated(v.Rotate))
+}
+
+// rotated returns the size behind a rotation by a multiple of 90 degrees.
+func (s Size) rotated(degrees int) Size {
+	if degrees%180 != 0 {
+		return Size{s.Height, s.Width}
+	}
+	return s
+}
+
+// A frame is what decides a layout but for the rotation: a width and a height in px, 0 where unset, and what is done with
+// them.
+type frame struct {
+	w, h int
+	fit  Fit
+}
+
+func (f frame) layout(src Size) Layout {
+	w, h := f.w, f.h
 	l := Layout{Source: src, Resize: src}
 	switch sx, sy := ratio(w, src.Width), ratio(h, src.Height); {
 	case w == 0 && h == 0:
 		l.Crop, l.Canvas = src, src
 	case w == 0 || h == 0:
 		scale := max(sx, sy)
-		l.Resize = src.scale(v.limit(scale)).pin(w, h, v.limit(scale) == scale)
+		l.Resize = src.scale(f.limit(scale)).pin(w, h, f.limit(scale) == scale)
 		l.Crop, l.Canvas = l.Resize, l.Resize
-	case v.Fit == Squeeze:
+	case f.fit == Squeeze:
 		l.Resize = Size{w, h}
 		l.Crop, l.Canvas = l.Resize, l.Resize
-	case v.Fit == Cover || v.Fit == Crop:
+	case f.fit == Cover || f.fit == Crop:
 		scale := max(sx, sy)
-		l.Resize = src.scale(v.limit(scale))
-		if v.limit(scale) == scale { // rounding must not leave the box unfilled
+		l.Resize = src.scale(f.limit(scale))
+		if f.limit(scale) == scale { // rounding must not leave the box unfilled
 			l.Resize = Size{max(l.Resize.Width, w), max(l.Resize.Height, h)}
 		}
 		l.Crop = Size{min(w, l.Resize.Width), min(h, l.Resize.Height)}
 		l.Canvas = l.Crop
 	default:
-		l.Resize = src.scale(v.limit(min(sx, sy)))
+		l.Resize = src.scale(f.limit(min(sx, sy)))
 		l.Resize = Size{min(l.Resize.Width, w), min(l.Resize.Height, h)}
 		l.Crop, l.Canvas = l.Resize, l.Resize
-		if v.Fit == Pad {
+		if f.fit == Pad {
 			l.Canvas = Size{w, h}
 		}
 	}
@@ -55,13 +72,13 @@ func (v Variant) Layout(src Size) Layout {
 }
 
 // box returns Width and Height with DPR applied, 0 where unset.
-func (v Variant) box() (w, h int) {
+func (v *Variant) box() (w, h int) {
 	return times(v.Width, v.DPR), times(v.Height, v.DPR)
 }
 
 // limit caps a scale at 1 for the fits that never enlarge.
-func (v Variant) limit(scale float64) float64 {
-	if v.Fit == ScaleDown || v.Fit == Crop {
+func (f frame) limit(scale float64) float64 {
+	if f.fit == ScaleDown || f.fit == Crop {
 		return min(scale, 1)
 	}
 	return scale

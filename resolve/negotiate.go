@@ -11,7 +11,7 @@ import (
 func (r *Resolver) negotiate(accept string, v *asset.Variant, pic *asset.Picture, l asset.Layout) asset.Format {
 	avif := l.Canvas.Pixels() <= r.cfg.AVIFMaxPixels && holds(asset.AVIF, l.Canvas)
 	webp := holds(asset.WebP, l.Canvas)
-	return choose(parseAccept(accept), baseline(v, pic, l), avif, webp)
+	return choose(*acceptanceOf(accept), baseline(v, pic, l), avif, webp)
 }
 
 // baseline is PNG for what JPEG would spoil: transparency, and drawings.
@@ -85,6 +85,18 @@ func (a *acceptance) q(f asset.Format) int16 {
 		}
 	}
 	return 0
+}
+
+// headers are Accept headers that were read lately.
+var headers memo[acceptance]
+
+// acceptanceOf returns what the header says, from memory when it can.
+func acceptanceOf(header string) *acceptance {
+	a, _ := headers.get(header, func(header string) (*acceptance, error) {
+		a := parseAccept(header)
+		return &a, nil
+	})
+	return a
 }
 
 // parseAccept reads the header. Members that are malformed are as if they were not there; no header takes all.

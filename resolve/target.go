@@ -63,10 +63,10 @@ func Parse(path, query string) (Target, error) {
 	case !okName || name == "":
 		return Target{}, invalid("name", form, "the path has no name")
 	}
-	t.Product = product
-	if err := t.takeOptions(options); err != nil {
+	if err := t.takeSegment(options); err != nil {
 		return Target{}, err
 	}
+	t.Product = product
 	if err := t.takeName(name); err != nil {
 		return Target{}, err
 	}
@@ -74,6 +74,21 @@ func Parse(path, query string) (Target, error) {
 		return Target{}, err
 	}
 	return t, nil
+}
+
+// segments are option segments that were read lately: targets with nothing else in them.
+var segments memo[Target]
+
+// takeSegment sets t to what the options segment says.
+func (t *Target) takeSegment(segment string) error {
+	known, err := segments.get(segment, func(segment string) (*Target, error) {
+		t := new(Target)
+		return t, t.takeOptions(segment)
+	})
+	if err == nil {
+		*t = *known
+	}
+	return err
 }
 
 // takeOptions reads the options segment.
