@@ -25,7 +25,7 @@ func TestCatalog(t *testing.T) {
 	}
 	for _, name := range []string{
 		"lookups_per_second_tiny", "lookups_per_second_quiet_tiny", "resolve_ns_tiny", "resolve_ns", "bytes_per_asset_tiny", "bytes_per_asset",
-		"heap_bytes_tiny", "restart_ready_ms_tiny", "restart_ready_max_ms_tiny",
+		"heap_bytes_tiny", "memory_latency_ns_tiny", "restart_ready_ms_tiny", "restart_ready_max_ms_tiny",
 	} {
 		if r.report.value(t, name) <= 0 {
 			t.Errorf("%s is %v", name, r.report.value(t, name))

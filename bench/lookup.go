@@ -29,6 +29,9 @@ func (b *catalogBench) lookups(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if b.m.latency, err = memoryLatency(b.m.baseBytes); err != nil {
+		return err
+	}
 	round := func(i int) error { return b.find(&drawn[i]) }
 	if b.m.quiet, err = b.rounds(ctx, "looking up", len(drawn), round); err != nil {
 		return err

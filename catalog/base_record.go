@@ -188,15 +188,12 @@ func borrow(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b))
 
 // link returns the link's record at off.
 func (b *base) link(off uint64) (linkRecord, bool) {
-	if !b.inRecords(off, linkHead) {
-		return nil, b.malformed(off)
-	}
-	b.fetch(off)
-	if b.data[off] != kindLink {
+	ready := b.fetch(off)
+	if ready < linkHead || b.data[off] != kindLink {
 		return nil, b.malformed(off)
 	}
 	n := uint64(linkBytes(b.data[off+1], int(le.Uint16(b.data[off+2:]))))
-	if !b.inRecords(off, n) {
+	if n > ready && !b.inRecords(off, n) {
 		return nil, false
 	}
 	r := linkRecord(b.data[off : off+n])
@@ -206,15 +203,22 @@ func (b *base) link(off uint64) (linkRecord, bool) {
 	return r, true
 }
 
-// fetch loads what is behind off into the caches, of one block: in most cases a link, its asset and the asset's first
-// version. A processor that begins with all of it waits once for memory; one that follows a record's places waits for
-// each.
-func (b *base) fetch(off uint64) {
-	if off%blockBytes > blockBytes-fetchBytes || off > b.recordsEnd-fetchBytes {
-		return
+// fetch returns how many bytes at off, at most fetchBytes, are among the records and may be read, 0 when none, and loads
+// them into the caches: in most cases a link, its asset and the asset's first version. A processor that begins with all
+// of it waits once for memory; one that follows a record's places waits for each.
+func (b *base) fetch(off uint64) uint64 {
+	if off < headBytes || off >= b.recordsEnd {
+		return 0
 	}
-	line := b.data[off : off+fetchBytes]
-	loaded(line[64] ^ line[128] ^ line[192] ^ line[256])
+	n := min(b.recordsEnd-off, fetchBytes)
+	if !b.touch(off, n) {
+		return 0
+	}
+	if n == fetchBytes {
+		line := b.data[off : off+fetchBytes]
+		loaded(line[64] ^ line[128] ^ line[192] ^ line[256])
+	}
+	return n
 }
 
 // fetchBytes is the length of five cache lines, the first of which is being read anyway.
