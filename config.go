@@ -135,13 +135,17 @@ func decode(text []byte, into any) error {
 	}
 	var wrong *yaml.TypeError
 	if errors.As(err, &wrong) {
-		return errors.New(goTypes.ReplaceAllString(strings.Join(wrong.Errors, "; "), `unknown key "$1"`))
+		said := goTypes.ReplaceAllString(strings.Join(wrong.Errors, "; "), `unknown key "$1"`)
+		return errors.New(noDuration.ReplaceAllString(said, "$1 is no duration; allowed: a number with a unit, such as 0s, 30s or 5m"))
 	}
 	return err
 }
 
 // goTypes matches yaml's words for an unknown key, which name a Go type that says nothing to an operator.
 var goTypes = regexp.MustCompile(`field (\S+) not found in type \S+`)
+
+// noDuration matches its words for a number without a unit, and for anything else that is no duration.
+var noDuration = regexp.MustCompile("cannot unmarshal \\S+ (`.*?`) into time\\.Duration")
 
 // override sets every field of v that a variable names.
 func override(v reflect.Value, prefix string, environ []string) error {

@@ -117,6 +117,7 @@ func TestBadConfig(t *testing.T) {
 		"products: [{name: x, presets: {w: q=1}}]":    {"products[0].presets.w", "allowed"},
 		"products: [{name: x, presets: {t: w=no}}]":   {"products[0].presets.t", "width"},
 		"products: [{name: x, colour: red}]":          {"line 1", `unknown key "colour"`},
+		"ingest:\n  garbage:\n    interval: 3600":     {"line 3", "`3600` is no duration", "30s"},
 		"delivery: [":                                 {"line 1"},
 		"data_dir: a\n---\ndata_dir: b":               {"second document"},
 		"products: [{name: x}, {name: y}, {name: x}]": {"products[2].name", "twice"},

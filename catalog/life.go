@@ -395,19 +395,29 @@ func (r *replica) recover(ctx context.Context, attempt int) {
 		return
 	}
 	at := r.view().position()
-	s, err := r.fetch(ctx, func(m *Manifest) bool { return m.Epoch != at.epoch || m.Revision > at.revision })
-	if err == nil {
+	if s := r.obtain(ctx, func(m *Manifest) bool { return m.Epoch != at.epoch || m.Revision > at.revision }); s != nil {
 		r.adopt(s)
 	}
 }
 
+func anySnapshot(m *Manifest) bool { return m.Revision > 0 }
+
+// obtain is fetch for those who have another way: nil when there is no snapshot that is wanted. That one cannot be
+// received is reported: the other way may be none.
+func (r *replica) obtain(ctx context.Context, wanted func(*Manifest) bool) *snapshot {
+	s, err := r.fetch(ctx, wanted)
+	switch {
+	case err == nil:
+		return s
+	case ctx.Err() == nil && !errors.Is(err, asset.ErrNotFound):
+		r.report(fmt.Errorf("the newest snapshot cannot be received: %w", err))
+	}
+	return nil
+}
+
 // bootstrap takes a snapshot where there is nothing yet. Without one, the whole log is read.
 func (r *replica) bootstrap(ctx context.Context) {
-	if r.source == nil {
-		return
-	}
-	s, err := r.fetch(ctx, func(m *Manifest) bool { return m.Revision > 0 })
-	if err == nil {
+	if s := r.obtain(ctx, anySnapshot); s != nil {
 		r.adopt(s)
 	}
 }
@@ -417,8 +427,8 @@ func (r *replica) bootstrap(ctx context.Context) {
 func (r *replica) rebuild(ctx context.Context) {
 	r.report(errDamaged)
 	shown := r.view().position()
-	s, err := r.fetch(ctx, func(m *Manifest) bool { return m.Revision > 0 })
-	if err == nil && (s.view.epoch != shown.epoch || s.view.revision >= shown.revision) {
+	s := r.obtain(ctx, anySnapshot)
+	if s != nil && (s.view.epoch != shown.epoch || s.view.revision >= shown.revision) {
 		r.adopt(s)
 		return
 	}

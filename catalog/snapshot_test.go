@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -280,9 +281,13 @@ func TestSpoiledSnapshot(t *testing.T) {
 				t.Fatal(left)
 			}
 			r.close()
-			e := openWith(t, cfg, new(told))
+			o := new(told)
+			e := openWith(t, cfg, o)
 			reaches(t, e, c.View().Revision())
 			sameMatrix(t, e.View(), c.View())
+			if _, err := o.copy(); !errors.Is(err, asset.ErrCorrupt) || !strings.Contains(err.Error(), "the newest snapshot cannot be received") {
+				t.Error(err)
+			}
 		})
 	}
 }

@@ -28,7 +28,7 @@ func (c GarbageConfig) validate() error {
 	case c.Grace < 0:
 		return asset.BadKey("garbage.grace", c.Grace, "0 or more")
 	case c.Interval != 0 && c.Interval < time.Second:
-		return asset.BadKey("garbage.interval", c.Interval, "1s or more, or 0 for never")
+		return asset.BadKey("garbage.interval", c.Interval, "1s or more, or 0s for never")
 	}
 	return nil
 }
