@@ -30,16 +30,28 @@ type acknowledged struct {
 	mu    sync.Mutex
 	files map[string][]byte // name → content
 	links map[string]bool
+	dark  bool // the power is gone, and nobody hears an answer any more
 }
 
-func (a *acknowledged) add(name string, content []byte) {
+// add reports whether answers are still heard.
+func (a *acknowledged) add(name string, content []byte) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if content == nil {
+	switch {
+	case a.dark:
+		return false
+	case content == nil:
 		a.links[name] = true
-	} else {
+	default:
 		a.files[name] = content
 	}
+	return true
+}
+
+func (a *acknowledged) setDark(dark bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.dark = dark
 }
 
 func (a *acknowledged) count() int {
@@ -57,14 +69,12 @@ func (a *acknowledged) write(s *site, round int) *sync.WaitGroup {
 				name := fmt.Sprintf("r%d/w%d/%d.txt", round, w, i)
 				content := fmt.Appendf(nil, "%s %d", name, rand.Uint64())
 				r, err := s.PutAsset(context.Background(), "shop", name, bytes.NewReader(content), int64(len(content)), client.PutOptions{})
-				if err != nil {
+				if err != nil || !a.add(name, content) {
 					return
 				}
-				a.add(name, content)
-				if _, err := s.PutLink(context.Background(), "app", name, client.LinkSpec{Asset: r.ID}); err != nil {
+				if _, err := s.PutLink(context.Background(), "app", name, client.LinkSpec{Asset: r.ID}); err != nil || !a.add(name, nil) {
 					return
 				}
-				a.add(name, nil)
 			}
 		})
 	}
@@ -106,7 +116,10 @@ func TestKillLosesNothing(t *testing.T) {
 	all.check(s)
 }
 
-// The power goes while the server takes writes: its file system is shut down without what was not flushed yet.
+// The power goes while the server takes writes: its file system is shut down without what was not flushed yet. The server
+// outlives that for a moment, which it would not, and what it answers then does not count: while an ext4 is being shut down,
+// fsync may return 0 for a transaction that another one began to commit and that was then dropped
+// (jbd2_complete_transaction does not ask whether the journal was aborted).
 func TestPowerLossLosesNothing(t *testing.T) {
 	disk := newDisk(t)
 	all := &acknowledged{files: map[string][]byte{}, links: map[string]bool{}}
@@ -118,9 +131,11 @@ func TestPowerLossLosesNothing(t *testing.T) {
 		all.check(s)
 		writers := all.write(s, round)
 		time.Sleep(time.Duration(100+rand.IntN(900)) * time.Millisecond)
+		all.setDark(true)
 		disk.cut()
 		s.kill()
 		writers.Wait()
+		all.setDark(false)
 		disk.unmount()
 	}
 	if all.count() < 50 {

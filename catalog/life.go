@@ -284,9 +284,13 @@ func (r *replica) verifyEnd(ctx context.Context) (last uint64, err error) {
 }
 
 func (r *replica) shorter(last, applied uint64) error {
+	advice := "it goes on by itself when the log, or another server's, has them again"
+	if r.own {
+		advice = "restore a backup into an empty directory"
+	}
 	return &FrozenError{last + 1, fmt.Errorf(
-		"%w: the log ends before it, but %d messages were applied here; restore a backup into an empty directory, or remove %s and %s from %s to go on without what is lost",
-		asset.ErrCorrupt, applied, "base-*", journalName, r.dir)}
+		"%w: the log ends before it, but %d messages were applied here; %s; or remove %s and %s from %s to go on without what is lost",
+		asset.ErrCorrupt, applied, advice, "base-*", journalName, r.dir)}
 }
 
 // verifyAt looks whether the log has the message that the view ends with. One that is damaged in the log was applied while
