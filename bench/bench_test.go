@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"os"
 	"os/signal"
@@ -20,16 +19,11 @@ import (
 	"github.com/assetmatrix/assetmatrix/transform"
 )
 
-// The scenarios execute this test binary as the program, and that executes it as a render worker.
+// The scenario of restarts executes this test binary as the program, and that executes it as a render worker.
 func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) == 2 && os.Args[1] == assetmatrix.WorkerCommand:
 		if err := transform.Work(os.NewFile(3, "render-socket")); err != nil {
-			os.Exit(1)
-		}
-	case len(os.Args) == 2 && os.Args[1] == EdgeCommand:
-		if err := Edge(context.Background(), os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 	case len(os.Args) > 1 && os.Args[1] == "serve":

@@ -32,8 +32,8 @@ func syncScenario(ctx context.Context, r *run) error {
 // settleTimeout is how long edges may take to show what was there before the load, or the last of it.
 const settleTimeout = time.Minute
 
-// visibility writes to a control plane in this process, on a schedule that waits for nobody, while each edge, which is a
-// process with a directory and a TCP connection of its own, writes down when each transaction is in its view.
+// visibility writes to a control plane on a schedule that waits for nobody, and looks on every edge when each transaction
+// is in its view. All of it is in this process and on its clock, each edge with a directory and a TCP connection of its own.
 func visibility(ctx context.Context, r *run, size syncSize) (err error) {
 	f, err := openFleet(ctx, r, size.edges)
 	if err != nil {
@@ -43,14 +43,12 @@ func visibility(ctx context.Context, r *run, size syncSize) (err error) {
 	if err := f.settle(ctx); err != nil {
 		return err
 	}
+	watching := f.watch(ctx)
 	written, err := f.write(ctx, r, size)
-	if err != nil {
-		return err
+	if err == nil {
+		err = f.settle(ctx)
 	}
-	if err := f.settle(ctx); err != nil {
-		return err
-	}
-	seen, err := f.end()
+	seen := watching()
 	if err != nil {
 		return err
 	}
@@ -65,7 +63,7 @@ func visibility(ctx context.Context, r *run, size syncSize) (err error) {
 // A fleet is a control plane and the edges that follow it.
 type fleet struct {
 	control *catalog.Catalog
-	edges   []*follower
+	edges   []*catalog.Catalog
 }
 
 func openFleet(ctx context.Context, r *run, edges int) (_ *fleet, err error) {
@@ -83,18 +81,17 @@ func openFleet(ctx context.Context, r *run, edges int) (_ *fleet, err error) {
 	if f.control, err = catalog.Open(ctx, cfg, catalog.Events{}); err != nil {
 		return nil, err
 	}
-	if err := addProducts(ctx, f.control, "shop"); err != nil {
-		return nil, err
-	}
 	for i := range edges {
 		r.progress("starting edges", i, edges)
-		edge, err := startFollower(r.Program, edgeOrder{r.path(fmt.Sprint("edge-", i)), "nats://" + cfg.NATS.Listen})
+		e := catalog.DefaultConfig()
+		e.Dir, e.Role, e.NATS.URL = r.path(fmt.Sprint("edge-", i)), "edge", "nats://"+cfg.NATS.Listen
+		edge, err := catalog.Open(ctx, e, catalog.Events{})
 		if err != nil {
 			return nil, fmt.Errorf("edge %d: %w", i, err)
 		}
 		f.edges = append(f.edges, edge)
 	}
-	return f, nil
+	return f, addProducts(ctx, f.control, "shop")
 }
 
 // freeAddress is a loopback address that nobody listens on.
@@ -106,25 +103,10 @@ func freeAddress() (string, error) {
 	return ln.Addr().String(), ln.Close()
 }
 
-// end ends the edges, and returns what each has seen.
-func (f *fleet) end() ([][]sight, error) {
-	edges := f.edges
-	f.edges = nil
-	seen := make([][]sight, len(edges))
-	errs := make([]error, len(edges))
-	for i, e := range edges {
-		if seen[i], errs[i] = e.end(); errs[i] != nil {
-			errs[i] = fmt.Errorf("edge %d: %w", i, errs[i])
-		}
-	}
-	return seen, errors.Join(errs...)
-}
-
-// close ends what is still there.
 func (f *fleet) close() error {
 	var errs []error
 	for _, e := range f.edges {
-		errs = append(errs, e.kill())
+		errs = append(errs, e.Close())
 	}
 	if f.control != nil {
 		errs = append(errs, f.control.Close())
@@ -137,16 +119,47 @@ func (f *fleet) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	for i, e := range f.edges {
-		if err := e.await(ctx, f.control.View().Revision()); err != nil {
-			return fmt.Errorf("edge %d: %w", i, err)
+		if err := e.Await(ctx, f.control.View().Revision()); err != nil {
+			return fmt.Errorf("edge %d shows revision %d of %d: %w", i, e.View().Revision(), f.control.View().Revision(), err)
 		}
 	}
 	return nil
 }
 
+// A sight is when an edge was seen to show everything up to a revision.
+type sight struct {
+	revision uint64
+	at       time.Time
+}
+
+// watch looks at every edge until the function that it returns is called, which returns what was seen of each.
+func (f *fleet) watch(ctx context.Context) (stop func() [][]sight) {
+	ctx, cancel := context.WithCancel(ctx)
+	seen := make([][]sight, len(f.edges))
+	var watching sync.WaitGroup
+	for i, e := range f.edges {
+		watching.Go(func() { seen[i] = watch(ctx, e) })
+	}
+	return func() [][]sight {
+		cancel()
+		watching.Wait()
+		return seen
+	}
+}
+
+// watch waits for each revision as a request does that demands it, until ctx ends.
+func watch(ctx context.Context, c *catalog.Catalog) (seen []sight) {
+	next := c.View().Revision() + 1
+	for c.Await(ctx, next) == nil {
+		s := sight{c.View().Revision(), time.Now()}
+		seen, next = append(seen, s), s.revision+1
+	}
+	return seen
+}
+
 // A write is one transaction of the load.
 type write struct {
-	due, acknowledged time.Duration // on clock
+	due, acknowledged time.Time
 	revision          uint64
 	err               error
 }
@@ -159,16 +172,16 @@ func (f *fleet) write(ctx context.Context, r *run, size syncSize) ([]write, erro
 	w := newWriter(0, "shop")
 	var writing sync.WaitGroup
 	defer writing.Wait()
-	start, began := time.Now(), clock()
+	start := time.Now()
 	for i := range written {
-		t, after := &written[i], time.Duration(i)*interval
-		t.due = began + after
-		if err := sleepUntil(ctx, start.Add(after)); err != nil {
+		t := &written[i]
+		t.due = start.Add(time.Duration(i) * interval)
+		if err := sleepUntil(ctx, t.due); err != nil {
 			return nil, err
 		}
 		writing.Go(func() {
 			t.revision, t.err = f.control.Update(ctx, w.transaction(i))
-			t.acknowledged = clock()
+			t.acknowledged = time.Now()
 		})
 		if i%size.rate == 0 {
 			r.progress("writing", i, len(written))
@@ -210,32 +223,39 @@ func newVisible(written []write, seen [][]sight) (*visible, error) {
 	var commit, pairs, all, reach []time.Duration
 	v := new(visible)
 	for _, t := range written {
-		commit = append(commit, t.acknowledged-t.due)
+		commit = append(commit, t.acknowledged.Sub(t.due))
 		last := t.acknowledged
 		for i := range seen {
 			at, ok := seenAt(seen[i], t.revision)
 			if !ok {
 				return nil, fmt.Errorf("revision %d was never seen on edge %d", t.revision, i)
 			}
-			if at < t.acknowledged {
+			if at.Before(t.acknowledged) {
 				v.early++
 			}
-			pairs = append(pairs, max(0, at-t.acknowledged))
-			last = max(last, at)
+			pairs = append(pairs, max(0, at.Sub(t.acknowledged)))
+			last = latest(last, at)
 		}
-		all, reach = append(all, last-t.acknowledged), append(reach, last-t.due)
+		all, reach = append(all, last.Sub(t.acknowledged)), append(reach, last.Sub(t.due))
 	}
 	v.commit, v.pairs, v.all, v.reach = newDistribution(commit), newDistribution(pairs), newDistribution(all), newDistribution(reach)
 	return v, nil
 }
 
 // seenAt returns when an edge was first seen to show the revision.
-func seenAt(seen []sight, revision uint64) (time.Duration, bool) {
-	i, _ := slices.BinarySearchFunc(seen, revision, func(s sight, revision uint64) int { return cmp.Compare(s.Revision, revision) })
+func seenAt(seen []sight, revision uint64) (time.Time, bool) {
+	i, _ := slices.BinarySearchFunc(seen, revision, func(s sight, revision uint64) int { return cmp.Compare(s.revision, revision) })
 	if i == len(seen) {
-		return 0, false
+		return time.Time{}, false
 	}
-	return seen[i].At, true
+	return seen[i].at, true
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 func (v *visible) reportTo(r *Report, size syncSize) {

@@ -25,7 +25,8 @@ func TestSync(t *testing.T) {
 // What is seen before its writer hears of it counts as 0 and is counted; one revision may hold several transactions, and a
 // view may pass over revisions.
 func TestVisible(t *testing.T) {
-	at := func(ms int) time.Duration { return time.Hour + time.Duration(ms)*time.Millisecond }
+	start := time.Now()
+	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
 	written := []write{
 		{due: at(0), acknowledged: at(2), revision: 5},
 		{due: at(1), acknowledged: at(3), revision: 5},

@@ -23,7 +23,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/assetmatrix/assetmatrix"
-	"github.com/assetmatrix/assetmatrix/bench"
 	"github.com/assetmatrix/assetmatrix/control/client"
 	"github.com/assetmatrix/assetmatrix/transform"
 )
@@ -35,21 +34,9 @@ func main() {
 	if len(os.Args) == 2 && os.Args[1] == assetmatrix.WorkerCommand {
 		os.Exit(work())
 	}
-	if len(os.Args) == 2 && os.Args[1] == bench.EdgeCommand {
-		os.Exit(benchEdge())
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-}
-
-// benchEdge is an edge that bench follows.
-func benchEdge() int {
-	if err := bench.Edge(context.Background(), os.Stdin, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
 }
 
 // work renders what the server on the other end of descriptor 3 asks for.
