@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -29,12 +30,18 @@ func syncScenario(ctx context.Context, r *run) error {
 	return visibility(ctx, r, size)
 }
 
+// sharedGCPercent is the GOGC of a process that is 64 edges at once. One that is an edge alone collects what it holds in a
+// few milliseconds, and no other edge waits meanwhile; here, each collection is of all of them at once. They are made rarer
+// for that, and remain far longer.
+const sharedGCPercent = 400
+
 // settleTimeout is how long edges may take to show what was there before the load, or the last of it.
 const settleTimeout = time.Minute
 
 // visibility writes to a control plane on a schedule that waits for nobody, and looks on every edge when each transaction
 // is in its view. All of it is in this process and on its clock, each edge with a directory and a TCP connection of its own.
 func visibility(ctx context.Context, r *run, size syncSize) (err error) {
+	defer debug.SetGCPercent(debug.SetGCPercent(sharedGCPercent))
 	f, err := openFleet(ctx, r, size.edges)
 	if err != nil {
 		return err

@@ -217,7 +217,7 @@ func (v *View) names(product string) *names {
 	n, ok := v.links.Get(product)
 	switch {
 	case !ok:
-		n = &names{edit: v.edit}
+		n = &names{edit: v.edit, m: newMap[*asset.Link]()}
 	case n.edit == v.edit:
 		return n
 	default:

@@ -151,8 +151,14 @@ func TestCodecHasEveryField(t *testing.T) {
 		reflect.TypeFor[Purge](): 4, reflect.TypeFor[asset.Product](): 7, reflect.TypeFor[asset.Lifetimes](): 4, reflect.TypeFor[asset.Asset](): 11,
 		reflect.TypeFor[asset.Version](): 7, reflect.TypeFor[asset.Picture](): 9, reflect.TypeFor[asset.Link](): 7, reflect.TypeFor[asset.Point](): 2,
 	} {
-		if record.NumField() != fields {
-			t.Errorf("%v has %d fields, the codec knows %d: append the others to its layout and raise that", record, record.NumField(), fields)
+		has := 0
+		for f := range record.Fields() {
+			if f.IsExported() { // what is not, is nothing that a log or a journal says
+				has++
+			}
+		}
+		if has != fields {
+			t.Errorf("%v has %d fields, the codec knows %d: append the others to its layout and raise that", record, has, fields)
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
+
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
@@ -85,7 +87,7 @@ func decodeMessage(data []byte) (*message, error) {
 		return nil, err
 	}
 	m := &message{hash: hash}
-	err = json.Unmarshal(data, m)
+	err = jsonv2.Unmarshal(data, m)
 	if m.MinReader > reader { // said before err, which may come of it
 		return nil, fmt.Errorf("it is for readers of schema %d or later, this program reads up to %d: it needs a newer one", m.MinReader, reader)
 	}

@@ -67,7 +67,7 @@ func (v *View) reversed() *reverseIndex {
 }
 
 func (v *View) makeReverse() *reverseIndex {
-	x := new(reverseIndex)
+	x := &reverseIndex{linksOf: newMap[*asset.Link](), originals: newMap[use]()}
 	v.assets.Scan(func(_ string, a *asset.Asset) bool {
 		x.reindex(nil, a, 0, false)
 		return true

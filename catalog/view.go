@@ -62,7 +62,10 @@ type names struct {
 
 // newView returns the matrix of b; without one the empty matrix.
 func newView(b *base) *View {
-	v := &View{reverse: new(reverse)}
+	v := &View{
+		reverse: new(reverse), products: newMap[*asset.Product](), assets: newMap[*asset.Asset](), links: newMap[*names](),
+		owned: newMap[int](), linked: newMap[int](), tags: newMap[*tagPurges](), orphans: newMap[Orphan](),
+	}
 	if b == nil {
 		return v
 	}
@@ -99,6 +102,10 @@ func (v *View) fork() *View {
 	made.edit = new(edit)
 	return &made
 }
+
+// newMap returns an empty map with nodes of up to 15 keys, not the zero map's 63: a change copies the nodes from the root to
+// the leaf.
+func newMap[V any]() btree.Map[string, V] { return *btree.NewMap[string, V](8) }
 
 // forkMap returns a copy-on-write copy of m. btree's Copy also gives its receiver a new identity; the receiver here is
 // forkMap's own copy, because m belongs to a published view, which two goroutines may be forking at once. That m keeps
