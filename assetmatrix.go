@@ -278,13 +278,15 @@ func (s *System) serving(context.Context) error {
 // informed fails when the matrix cannot be read, or where this process writes it, be written. An edge without a control plane
 // serves what it knows, and one that has never heard of the matrix knows nothing.
 func (s *System) informed(context.Context) error {
-	switch {
-	case s.cfg.Role != RoleEdge:
+	if s.cfg.Role != RoleEdge {
 		return s.catalog.Healthy()
-	case s.catalog.View().Revision() == 0:
+	}
+	view := s.catalog.View()
+	err := view.Err()
+	if err != nil && view.Revision() == 0 {
 		return &asset.Fault{Kind: asset.ErrUnavailable, Detail: "the matrix has not arrived here yet"}
 	}
-	return s.catalog.View().Err()
+	return err
 }
 
 // createProducts makes the configured products that are missing.

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,7 +44,7 @@ type base struct {
 	baseHead
 	meta    meta
 	data    []byte      // the mapping
-	source  io.ReaderAt // the same bytes, read where a failing disk gives an error and no signal
+	source  io.ReaderAt // the same bytes
 	path    string
 	mapping *mapping
 
@@ -311,9 +312,38 @@ func (b *base) touchSlowly(off, n uint64) bool {
 	return true
 }
 
-// verifyBlock reads the block from the file rather than from the mapping: where a disk fails, that is an error here and
-// would be a signal there.
+// verifyBlock verifies a block that is about to be read where it is mapped.
 func (b *base) verifyBlock(block uint64) bool {
+	from, to := b.blockRange(block)
+	var holds bool
+	err := faulting(func() error {
+		holds = crc32.Checksum(b.data[from:to], castagnoli) == le.Uint32(b.data[b.sumsAt()+4*block:])
+		return nil
+	})
+	if err != nil {
+		return b.damage(fmt.Errorf("block %d: %w", block, err))
+	}
+	return b.verifiedBlock(block, holds)
+}
+
+// faulting calls do, which reads or writes a mapping. Where the disk fails or the file has become shorter, that is an error
+// and not the end of the process.
+func faulting(do func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case interface{ Addr() uintptr }: // runtime.Error of a bad address
+			err = fmt.Errorf("%w: the file cannot be reached through its mapping: %v", asset.ErrUnavailable, p)
+		default:
+			panic(p)
+		}
+	}()
+	return do()
+}
+
+// readBlock verifies a block by reading it from the file, which leaves the page tables of this process as they are.
+func (b *base) readBlock(block uint64, sum uint32) bool {
 	space, _ := b.spare.Get().(*[blockBytes]byte)
 	if space == nil {
 		space = new([blockBytes]byte)
@@ -324,7 +354,7 @@ func (b *base) verifyBlock(block uint64) bool {
 	if _, err := b.source.ReadAt(bytes, int64(from)); err != nil {
 		return b.damage(fmt.Errorf("block %d cannot be read: %w", block, err))
 	}
-	return b.checkBlock(block, bytes)
+	return b.verifiedBlock(block, crc32.Checksum(bytes, castagnoli) == sum)
 }
 
 // blockRange returns where a block begins and ends; the header is not in the first.
@@ -332,8 +362,8 @@ func (b *base) blockRange(block uint64) (from, to uint64) {
 	return max(headBytes, block*blockBytes), min(b.sumsAt(), (block+1)*blockBytes)
 }
 
-func (b *base) checkBlock(block uint64, bytes []byte) bool {
-	if crc32.Checksum(bytes, castagnoli) != le.Uint32(b.data[b.sumsAt()+4*block:]) {
+func (b *base) verifiedBlock(block uint64, holds bool) bool {
+	if !holds {
 		return b.damage(fmt.Errorf("the checksum of block %d does not hold", block))
 	}
 	b.verified[block/64].Or(1 << (block % 64))
@@ -383,7 +413,7 @@ func (b *base) verify(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if !b.verifyBlock(block) {
+		if !b.readBlock(block, le.Uint32(sums[4*block:])) {
 			break
 		}
 	}

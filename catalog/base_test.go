@@ -655,3 +655,30 @@ func TestHidden(t *testing.T) {
 		t.Error(a.n, b.n)
 	}
 }
+
+// A file that has become shorter under its mapping is damage where it is read for the first time, and not the end of the
+// process.
+func TestShortenedBase(t *testing.T) {
+	v := made(t, putProduct("shop"))
+	for i := range 2000 {
+		id := fmt.Sprint("a", i)
+		a, l := putAsset(id, byte(i)), putLink("shop", id, id)
+		v.apply(&a)
+		v.apply(&l)
+	}
+	path := writtenBase(t, v)
+	b, err := openBase(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, headBytes); err != nil {
+		t.Fatal(err)
+	}
+	short := newView(b)
+	if _, ok := short.Find("shop", "a1000", 0); ok || !errors.Is(short.Err(), asset.ErrCorrupt) || !errors.Is(short.Err(), asset.ErrUnavailable) {
+		t.Error(ok, short.Err())
+	}
+	if err := b.verify(t.Context()); !errors.Is(err, asset.ErrCorrupt) {
+		t.Error(err)
+	}
+}

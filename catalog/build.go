@@ -11,7 +11,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 
 	"golang.org/x/sys/unix"
 
@@ -284,18 +283,8 @@ func (b *builder) pad(to uint64) error {
 	return nil
 }
 
-// weave is the second pass. A disk that fails under the mapping is an error here, not the end of the process.
-func (b *builder) weave(ctx context.Context) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		switch p := recover().(type) {
-		case nil:
-		case interface{ Addr() uintptr }: // runtime.Error of a bad address
-			err = fmt.Errorf("%w: the file cannot be written through its mapping: %v", asset.ErrUnavailable, p)
-		default:
-			panic(p)
-		}
-	}()
+// weave is the second pass.
+func (b *builder) weave(ctx context.Context) error {
 	data, err := unix.Mmap(int(b.file.Fd()), 0, int(b.size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return err
@@ -304,12 +293,14 @@ func (b *builder) weave(ctx context.Context) (err error) {
 	if _, err := b.spill.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	w := &weaver{baseHead: b.baseHead, names: b.meta.Names, data: data, spilled: bufio.NewReader(b.spill)}
-	if err := w.weave(ctx); err != nil {
-		return err
-	}
-	b.seal(data)
-	return nil
+	return faulting(func() error {
+		w := &weaver{baseHead: b.baseHead, names: b.meta.Names, data: data, spilled: bufio.NewReader(b.spill)}
+		if err := w.weave(ctx); err != nil {
+			return err
+		}
+		b.seal(data)
+		return nil
+	})
 }
 
 // seal writes the checksums and the header.

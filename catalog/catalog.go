@@ -198,13 +198,17 @@ func start(r *replica, s *natsServer, f *fleet, cfg Config) *Catalog {
 // View returns the newest view.
 func (c *Catalog) View() *View { return c.replica.view() }
 
+// errEdge is what a process that only follows says to writers.
+var errEdge = &asset.Fault{Kind: asset.ErrForbidden, Detail: "an edge cannot write; writes go to the control plane"}
+
 // Update runs f on the newest state of the matrix and commits the mutations it returns, all or none. It returns the
 // revision that they are in, once that revision is on the disk and in this catalog's [View]. When f returns no
 // mutations nothing is committed, and the revision is the one that f has seen.
 //
 // f decides on what it sees, and what it decided is only committed if nobody came between: several updates at once
 // behave as if one had run after the other. For that f may be run more than once, so it must do nothing but read v and
-// return; v and its records are not its to change. An error of f, or its panic, is returned as it is and commits
+// return; v and its records are not its to change, nor v its
+// to keep: it may hold what is never committed. An error of f, or its panic, is returned as it is and commits
 // nothing.
 //
 // On an edge it is an [asset.Fault] of kind [asset.ErrForbidden].

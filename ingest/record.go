@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/assetmatrix/assetmatrix/asset"
 	"github.com/assetmatrix/assetmatrix/catalog"
@@ -85,15 +86,19 @@ func (j *job) target(v *catalog.View) (*asset.Asset, error) {
 func (j *job) preconditions(a *asset.Asset) error {
 	switch {
 	case j.CreateOnly && a != nil:
-		return fault(asset.ErrPrecondition, "If-None-Match", "the name is taken, its current version is %d", a.Current)
+		return refused("If-None-Match", fmt.Sprintf("the name is taken, its current version is %d", a.Current), "a name that is free")
 	case j.IfVersion == nil:
 		return nil
 	case a == nil:
-		return fault(asset.ErrPrecondition, "If-Match", "the name is free, there is no version %d", *j.IfVersion)
+		return refused("If-Match", fmt.Sprintf("the name is free, there is no version %d", *j.IfVersion), "no condition, or If-None-Match: *")
 	case a.Current != *j.IfVersion:
-		return fault(asset.ErrPrecondition, "If-Match", "the current version is %d, not %d", a.Current, *j.IfVersion)
+		return refused("If-Match", fmt.Sprintf("the current version is %d, not %d", a.Current, *j.IfVersion), strconv.Quote(strconv.Itoa(a.Current)))
 	}
 	return nil
+}
+
+func refused(part, detail, allowed string) error {
+	return &asset.Fault{Kind: asset.ErrPrecondition, Part: part, Detail: detail, Allowed: allowed}
 }
 
 func fault(kind error, part, format string, args ...any) error {

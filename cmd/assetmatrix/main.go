@@ -19,8 +19,10 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/assetmatrix/assetmatrix"
 	"github.com/assetmatrix/assetmatrix/control/client"
@@ -84,7 +86,7 @@ func command() *cobra.Command {
 		},
 		Args: cobra.ArbitraryArgs,
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{plainly(err)} })
 	for _, g := range []struct {
 		title    string
 		commands []*cobra.Command
@@ -101,6 +103,20 @@ func command() *cobra.Command {
 	}
 	root.AddCommand(versionCommand())
 	return root
+}
+
+// plainly says of a flag that should have been a number that it is none, in place of strconv's words.
+func plainly(err error) error {
+	flag, isFlag := errors.AsType[*pflag.InvalidValueError](err)
+	if _, isNumber := errors.AsType[*strconv.NumError](err); !isFlag || !isNumber {
+		return err
+	}
+	return fmt.Errorf("--%s: %q is no number that it can be; usage: --%s", flag.GetFlag().Name, flag.GetValue(), usageOf(flag.GetFlag()))
+}
+
+func usageOf(f *pflag.Flag) string {
+	kind, usage := pflag.UnquoteUsage(f)
+	return f.Name + " " + kind + " (" + usage + ")"
 }
 
 // takes is cobra.RangeArgs with exit status 2 and the command's usage.
@@ -285,10 +301,32 @@ func printRows(out io.Writer, head []string, rows [][]string) error {
 		fmt.Fprintln(w, strings.Join(head, "\t"))
 	}
 	for _, row := range rows {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = printable(cell)
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	return w.Flush()
 }
+
+// printable spells out what a terminal would act on, or show in another order, rather than print.
+func printable(s string) string {
+	if strings.IndexFunc(s, unprintable) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unprintable(r) {
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 // moment spells a time in a row.
 func moment(t time.Time) string { return t.Format("2006-01-02 15:04:05") }
