@@ -37,44 +37,70 @@ type former[T any] struct {
 
 // formerAsset returns the asset with that id as it is now. Its place in the base may be known.
 func (v *View) formerAsset(p place, id string) (old former[asset.Asset]) {
-	if v.base != nil {
-		var r assetRecord
-		var at uint64
-		if r, at, old.inBase = v.base.assetAt(p, id); old.inBase {
-			old.ordinal = r.ordinal()
-			if v.hiddenAssets.has(old.ordinal) {
-				old.was = v.hiddenAssets.successor(old.ordinal)
-				old.held = old.was != nil
-			} else {
-				old.was, _ = v.base.decodeAsset(at, r)
-			}
-			return old
-		}
+	if old = v.baseFormerAsset(p, id); !old.inBase {
+		old.was, old.held = v.assets.Get(id)
 	}
-	old.was, old.held = v.assets.Get(id)
+	return old
+}
+
+// baseFormerAsset is formerAsset for an asset that the base has a record of.
+func (v *View) baseFormerAsset(p place, id string) (old former[asset.Asset]) {
+	if v.base == nil {
+		return old
+	}
+	r, at, ok := v.base.assetAt(p, id)
+	if !ok {
+		return old
+	}
+	old.inBase, old.ordinal = true, r.ordinal()
+	if v.hiddenAssets.has(old.ordinal) {
+		old.was = v.hiddenAssets.successor(old.ordinal)
+		old.held = old.was != nil
+	} else {
+		old.was, _ = v.base.decodeAsset(at, r)
+	}
 	return old
 }
 
 // formerLink is formerAsset for a link.
 func (v *View) formerLink(p place, product, name string) (old former[asset.Link]) {
-	if v.base != nil {
-		var r linkRecord
-		if r, old.inBase = v.base.linkAt(p, product, name); old.inBase {
-			old.ordinal = r.ordinal()
-			if v.hiddenLinks.has(old.ordinal) {
-				old.was = v.hiddenLinks.successor(old.ordinal)
-				old.held = old.was != nil
-			} else {
-				old.was, _ = v.base.decodeLink(r)
-			}
-			return old
-		}
+	if old = v.baseFormerLink(p, product, name); !old.inBase {
+		old.was, old.held = v.changedLink(product, name)
 	}
-	old.was, old.held = v.changedLink(product, name)
 	return old
 }
 
-func (v *View) putAsset(p place, a *asset.Asset) { v.replaceAsset(v.formerAsset(p, a.ID), a) }
+func (v *View) baseFormerLink(p place, product, name string) (old former[asset.Link]) {
+	if v.base == nil {
+		return old
+	}
+	r, ok := v.base.linkAt(p, product, name)
+	if !ok {
+		return old
+	}
+	old.inBase, old.ordinal = true, r.ordinal()
+	if v.hiddenLinks.has(old.ordinal) {
+		old.was = v.hiddenLinks.successor(old.ordinal)
+		old.held = old.was != nil
+	} else {
+		old.was, _ = v.base.decodeLink(r)
+	}
+	return old
+}
+
+// putAsset looks for a former asset by putting the new one: most are new.
+func (v *View) putAsset(p place, a *asset.Asset) {
+	old := v.baseFormerAsset(p, a.ID)
+	if !old.inBase {
+		made := v.atLeast(nil, a)
+		if old.was, old.held = v.assets.Load(a.ID, made); !old.held {
+			add(&v.owned, a.Owner, +1)
+			v.reindex(nil, made, false)
+			return
+		}
+	}
+	v.replaceAsset(old, a)
+}
 
 // changeAsset puts what change makes of the asset, if it is there.
 func (v *View) changeAsset(p place, id string, change func(*asset.Asset) *asset.Asset) {
@@ -157,24 +183,35 @@ func versions(a *asset.Asset) []asset.Version {
 	return a.Versions
 }
 
+// putLink is putAsset for a link.
 func (v *View) putLink(p place, l *asset.Link) {
-	old := v.formerLink(p, l.Product, l.Name)
-	least := v.retired
+	old, names := v.baseFormerLink(p, l.Product, l.Name), v.names(l.Product)
+	made := v.linkAtLeast(v.retired, l)
+	if !old.inBase {
+		old.was, old.held = names.m.Load(l.Name, made)
+	}
 	if old.was != nil {
-		least = old.was.Generation
+		made = v.linkAtLeast(old.was.Generation, l)
 	}
-	if l.Generation < least {
-		next := *l
-		next.Generation = least
-		l = &next
+	v.takeLink(old, made)
+	if old.inBase || old.held {
+		names.m.Set(l.Name, made)
 	}
-	v.takeLink(old, l)
-	v.names(l.Product).m.Set(l.Name, l)
 	v.heldLinks++
 	if x := v.reverse.made(); x != nil {
-		x.linksOf.Set(linkKey(l), l)
+		x.linksOf.Set(linkKey(made), made)
 	}
 	add(&v.linked, l.Product, +1)
+}
+
+// linkAtLeast is atLeast for a link.
+func (v *View) linkAtLeast(least uint64, l *asset.Link) *asset.Link {
+	if l.Generation >= least {
+		return l
+	}
+	next := *l
+	next.Generation = least
+	return &next
 }
 
 func (v *View) deleteLink(product, name string) {
