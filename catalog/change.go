@@ -48,16 +48,20 @@ func (v *View) baseFormerAsset(p place, id string) (old former[asset.Asset]) {
 	if v.base == nil {
 		return old
 	}
-	r, at, ok := v.base.assetAt(p, id)
-	if !ok {
-		return old
+	if r, at, ok := v.base.assetAt(p, id); ok {
+		return recorded(&v.hiddenAssets, r.ordinal(), func() (*asset.Asset, bool) { return v.base.decodeAsset(at, r) })
 	}
-	old.inBase, old.ordinal = true, r.ordinal()
-	if v.hiddenAssets.has(old.ordinal) {
-		old.was = v.hiddenAssets.successor(old.ordinal)
+	return old
+}
+
+// recorded returns what took the place of the base's record with that ordinal; if nothing did, what the record says.
+func recorded[T any](h *hidden[T], ordinal uint32, decode func() (*T, bool)) former[T] {
+	old := former[T]{inBase: true, ordinal: ordinal}
+	if h.has(ordinal) {
+		old.was = h.successor(ordinal)
 		old.held = old.was != nil
 	} else {
-		old.was, _ = v.base.decodeAsset(at, r)
+		old.was, _ = decode()
 	}
 	return old
 }
@@ -70,20 +74,13 @@ func (v *View) formerLink(p place, product, name string) (old former[asset.Link]
 	return old
 }
 
+// baseFormerLink is baseFormerAsset for a link.
 func (v *View) baseFormerLink(p place, product, name string) (old former[asset.Link]) {
 	if v.base == nil {
 		return old
 	}
-	r, ok := v.base.linkAt(p, product, name)
-	if !ok {
-		return old
-	}
-	old.inBase, old.ordinal = true, r.ordinal()
-	if v.hiddenLinks.has(old.ordinal) {
-		old.was = v.hiddenLinks.successor(old.ordinal)
-		old.held = old.was != nil
-	} else {
-		old.was, _ = v.base.decodeLink(r)
+	if r, ok := v.base.linkAt(p, product, name); ok {
+		return recorded(&v.hiddenLinks, r.ordinal(), func() (*asset.Link, bool) { return v.base.decodeLink(r) })
 	}
 	return old
 }
