@@ -97,6 +97,10 @@ func TestEdgeWithoutControlPlane(t *testing.T) {
 		e.get("/shop/info/a.jpg").is(t, 200)
 		e.get("/shop/w=50,f=jpeg/a.jpg").is(t, 200) // its original is in the edge's own cache
 		eventually(t, "the edge's age rises", func() bool { return e.metric("assetmatrix_catalog_lag_seconds") > 2 })
+		eventually(t, "the edge says so of itself", func() bool {
+			all, err := e.Replicas(t.Context())
+			return err == nil && len(all.Replicas) > 0 && all.Replicas[0].Role == "edge" && all.Replicas[0].LagSeconds > 2
+		})
 		a, err := e.ask(http.MethodGet, e.control+"/readyz", nil)
 		if err != nil {
 			t.Fatal(err)

@@ -25,7 +25,7 @@ type Replica struct {
 	Revision uint64       `json:"revision"`
 	Hash     asset.Digest `json:"hash"`
 	// Lag is how many revisions it is behind, LagSeconds for how long it has been behind; 0 when it is not. Both are as
-	// of Seen.
+	// of Seen. One that hears of no writer does not know how many it lacks; its LagSeconds is [Catalog.Age] then.
 	Lag        uint64  `json:"lag"`
 	LagSeconds float64 `json:"lag_seconds"`
 	// Seen is when it was last heard of.
@@ -71,6 +71,8 @@ const (
 	forgetAfter = 10 * time.Second
 	// stallAfter is how long a view may stand still before a head that it does not reach; then it is read from elsewhere.
 	stallAfter = 3 * time.Second
+	// deafAfter is how old a view may be without knowing of anything that it lacks before it says so.
+	deafAfter = 3 * time.Second
 	// Limits of what is believed of strangers.
 	maxReplicas  = 10_000
 	maxBeatBytes = 4096
@@ -446,7 +448,10 @@ func (f *fleet) self() Replica {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.head.revision > r.Revision {
-		r.Lag, r.LagSeconds = f.head.revision-r.Revision, age.Seconds()
+		r.Lag = f.head.revision - r.Revision
+	}
+	if r.Lag > 0 || age > deafAfter {
+		r.LagSeconds = age.Seconds()
 	}
 	return r
 }

@@ -24,9 +24,10 @@ type Replica struct {
 	Role     string       `json:"role" enum:"all,control,edge"`
 	Revision uint64       `json:"revision" doc:"what its view shows"`
 	Hash     asset.Digest `json:"hash" doc:"the hash of the history up to there"`
-	// Lag is how many revisions it is behind, LagSeconds for how long it has been behind; 0 when it is not.
+	// Lag is how many revisions it is behind, LagSeconds for how long it has been behind; 0 when it is not. A replica that
+	// hears of no writer does not know how many it lacks, and says since when.
 	Lag        uint64  `json:"lag" doc:"how many revisions it is behind"`
-	LagSeconds float64 `json:"lag_seconds" doc:"for how long it has been behind"`
+	LagSeconds float64 `json:"lag_seconds" doc:"for how long it has been behind, or has heard of no writer"`
 	// Seen is when it was last heard of.
 	Seen time.Time `json:"seen" doc:"when it was last heard of"`
 	// Frozen says why it does not follow any more, "" when it does.
