@@ -289,9 +289,10 @@ func (s *System) informed(context.Context) error {
 	return err
 }
 
-// createProducts makes the configured products that are missing.
+// createProducts makes the configured products that are missing. A copy of the matrix that was found to be damaged is
+// being made anew meanwhile, which is waited for.
 func (s *System) createProducts(ctx context.Context) error {
-	_, err := s.catalog.Update(ctx, func(v *catalog.View) (missing []catalog.Mutation, _ error) {
+	missing := func(v *catalog.View) (missing []catalog.Mutation, _ error) {
 		for _, p := range s.cfg.Products {
 			if _, there := v.Product(p.Name); !there {
 				p.Created = time.Now().UTC()
@@ -299,12 +300,27 @@ func (s *System) createProducts(ctx context.Context) error {
 			}
 		}
 		return missing, nil
-	})
-	if err != nil {
-		return fmt.Errorf("products: %w", err)
 	}
-	return nil
+	for deadline := time.Now().Add(productsTimeout); ; {
+		view := s.catalog.View()
+		if m, _ := missing(view); len(m) == 0 {
+			return nil
+		}
+		_, err := s.catalog.Update(ctx, missing)
+		switch {
+		case err == nil:
+			return nil
+		case view.Err() == nil || ctx.Err() != nil || time.Now().After(deadline):
+			return fmt.Errorf("products: %w", err)
+		}
+		time.Sleep(productsWait)
+	}
 }
+
+const (
+	productsTimeout = 30 * time.Second
+	productsWait    = 50 * time.Millisecond
+)
 
 // DeliveryAddr is the address of the front door; nil in the role control.
 func (s *System) DeliveryAddr() net.Addr {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -114,6 +115,47 @@ func TestKillLosesNothing(t *testing.T) {
 	}
 	s := start(t, dir)
 	all.check(s)
+}
+
+// A bit of the base that has flipped while the server was stopped is found when it starts, which it does all the same: the
+// log has everything.
+func TestStartsOnADamagedBase(t *testing.T) {
+	dir, all := t.TempDir(), &acknowledged{files: map[string][]byte{}, links: map[string]bool{}}
+	s := start(t, dir)
+	s.product("shop")
+	put := func(i int, text string) {
+		name := fmt.Sprintf("a%d.txt", i)
+		s.put("shop", name, []byte(text+name))
+		all.add(name, []byte(text+name))
+	}
+	for i := range 100 {
+		put(i, "one ")
+	}
+	if _, err := s.Backup(t.Context(), io.Discard); err != nil { // which folds
+		t.Fatal(err)
+	}
+	for i := range 50 {
+		put(i, "two ")
+	}
+	s.kill()
+	bases, err := filepath.Glob(filepath.Join(dir, "catalog", "base-*"))
+	if err != nil || len(bases) != 1 {
+		t.Fatal(bases, err)
+	}
+	data, err := os.ReadFile(bases[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []int{5000, 12_000, len(data) / 2} {
+		data[at] ^= 8
+	}
+	if err := os.WriteFile(bases[0], data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = start(t, dir)
+	eventually(t, "all is there", func() bool { return s.get("/shop/original/a99.txt").StatusCode == 200 })
+	all.check(s)
+	s.product("app") // and it takes writes
 }
 
 // The power goes while the server takes writes: its file system is shut down without what was not flushed yet. The server

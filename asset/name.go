@@ -11,7 +11,7 @@ import (
 const MaxNameBytes = 512
 
 // CheckName decides whether a product can give an asset this name: path segments of UTF-8 joined by "/", none of them
-// empty, "." or "..", without control characters, and without what a URL could not carry in one meaning only: a
+// empty, "." or "..", without control characters and U+FFFD (to which JSON makes half a surrogate pair), and without what a URL could not carry in one meaning only: a
 // backslash, or a percent-encoding that is still there after decoding. The error is a [Fault] of kind [ErrInvalid].
 func CheckName(name string) error {
 	switch {
@@ -21,8 +21,8 @@ func CheckName(name string) error {
 		return nameFault("is too long")
 	case !utf8.ValidString(name):
 		return nameFault("is not UTF-8")
-	case strings.ContainsFunc(name, unicode.IsControl):
-		return nameFault("has a control character")
+	case strings.ContainsFunc(name, isNoText):
+		return nameFault("has a control character, or U+FFFD, which stands for what was no Unicode")
 	case strings.IndexByte(name, '\\') >= 0:
 		return nameFault("has a backslash")
 	case hasDotSegment(name):
@@ -33,10 +33,12 @@ func CheckName(name string) error {
 	return nil
 }
 
+func isNoText(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }
+
 func nameFault(flaw string) error {
 	return &Fault{
 		Kind: ErrInvalid, Part: "name", Detail: "the name " + flaw,
-		Allowed: "1–512 bytes of UTF-8 in segments joined by /, none of them empty, . or .., without control characters, backslashes or a percent sign before two hexadecimal digits",
+		Allowed: "1–512 bytes of UTF-8 in segments joined by /, none of them empty, . or .., without control characters, U+FFFD, backslashes or a percent sign before two hexadecimal digits",
 	}
 }
 

@@ -20,6 +20,7 @@ func TestCheckName(t *testing.T) {
 	f("\xff", "UTF-8")
 	f("a\x00b", "control")
 	f("a\u0085b", "control")
+	f("a\ufffd", "no Unicode")
 	f(`a\b`, "backslash")
 	f("/a", "segment")
 	f("a/", "segment")

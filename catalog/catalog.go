@@ -138,6 +138,9 @@ func Open(ctx context.Context, cfg Config, ev Events) (*Catalog, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("catalog: %w", err)
 	}
+	if err := directory(cfg.Dir).unrestored(); err != nil {
+		return nil, fmt.Errorf("catalog: %w", err)
+	}
 	s, err := startServer(cfg, ev)
 	if err != nil {
 		return nil, fmt.Errorf("catalog: %w", err)

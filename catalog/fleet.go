@@ -367,11 +367,12 @@ func (f *fleet) hearAsk(data []byte) {
 // the writer's history is another one, or shorter, it is read anew, which finds out.
 func (f *fleet) hearHead(ctx context.Context, b beat) {
 	v := f.replica.view()
-	other := v.epoch != "" && (b.Epoch != v.epoch || *b.Head < v.revision)
+	foreign := v.epoch != "" && b.Epoch != v.epoch
+	other := foreign || *b.Head < v.revision && v.epoch != ""
 	if !other {
 		f.learn(head{*b.Head, time.Now()})
 	}
-	if !f.stalled(other) {
+	if !f.stalled(other, foreign) {
 		return
 	}
 	if other || f.log.elsewhere(ctx) != nil {
@@ -379,13 +380,14 @@ func (f *fleet) hearHead(ctx context.Context, b beat) {
 	}
 }
 
-// stalled returns true, and then not again for a while, when the view has been standing still where it should not.
-func (f *fleet) stalled(other bool) bool {
+// stalled returns true, and then not again for a while, when the view has been standing still where it should not; and at
+// once when the writer's history is foreign.
+func (f *fleet) stalled(other, foreign bool) bool {
 	_, broken := f.replica.state()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	behind := f.replica.view().revision < f.head.revision
-	if broken != nil || !behind && !other || time.Since(f.moved) < stallAfter {
+	if broken != nil || !behind && !other || !foreign && time.Since(f.moved) < stallAfter {
 		return false
 	}
 	f.moved = time.Now()
@@ -406,8 +408,11 @@ func (f *fleet) register(b beat) {
 		return
 	}
 	h := &heard{beat: b, seen: now}
-	if last := max(revision, f.head.revision); b.Revision < last {
-		h.lag, h.since = last-b.Revision, f.shown.since(b.Revision, now)
+	if last, shows := max(revision, f.head.revision), b.Revision; shows < last || f.astray(&b) {
+		if f.astray(&b) {
+			shows = 0
+		}
+		h.lag, h.since = last-shows, f.shown.since(shows, now)
 		if old != nil && old.lag > 0 && old.beat.Revision == b.Revision {
 			h.since = old.since
 		}
@@ -500,12 +505,19 @@ func (f *fleet) behind(revision uint64) (ids []string, news <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for id, h := range f.alive() {
-		if h.beat.Revision < revision {
+		if h.beat.Revision < revision || f.astray(&h.beat) {
 			ids = append(ids, id)
 		}
 	}
 	slices.Sort(ids)
 	return ids, f.news
+}
+
+// astray reports whether a replica shows another history than this writer's, as after a backup was restored: its revisions
+// mean nothing here.
+func (f *fleet) astray(b *beat) bool {
+	epoch := f.replica.view().epoch
+	return f.role != roleEdge && epoch != "" && b.Epoch != "" && b.Epoch != epoch
 }
 
 // settled returns how long it takes until every replica must have been heard of: two beats from when the connection was

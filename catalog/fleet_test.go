@@ -119,6 +119,11 @@ func TestAwaitReplicaThatIsBehind(t *testing.T) {
 		_, err := c.AwaitReplicas(t.Context(), revision)
 		done <- err
 	}
+	says(beat{ID: "slow", Role: roleEdge, Epoch: "before the restore", Revision: revision + 100})
+	until(t, "it to be astray", func() bool { r, _ := replicaOf(c, "slow"); return r.Revision > revision && r.Lag == revision })
+	if behind, _ := c.fleet.behind(revision); !slices.Equal(behind, []string{"slow"}) {
+		t.Error("a replica of another history is not behind:", behind)
+	}
 	go await()
 	if m, err := asked.NextMsg(10 * time.Second); err != nil || string(m.Data) != fmt.Sprintf(`{"revision":%d}`, revision) {
 		t.Fatal(err)

@@ -12,7 +12,13 @@ import (
 // that is started again does not say that it is younger than it is. It is written in place, once a second, and not
 // flushed: what is behind after a power loss is older, never younger. A revision stands beside the time because the view
 // may come back older than it was; then the time proves nothing.
-type followed struct{ file *os.File }
+//
+// A goroutine of its own writes it: a disk that hangs keeps nobody from hearing of the matrix, or from asking how old it is.
+type followed struct {
+	file *os.File
+	next chan []byte // has room for one, the newest
+	done chan struct{}
+}
 
 const followedFormat = "%020d %020d %s\n" // revision, microseconds since 1970, hash
 
@@ -22,13 +28,21 @@ func openFollowed(dir string, v *View) (*followed, time.Time, error) {
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	f := &followed{file}
 	text, err := io.ReadAll(io.LimitReader(file, 256))
 	if err != nil {
-		f.close()
+		_ = file.Close()
 		return nil, time.Time{}, err
 	}
+	f := &followed{file, make(chan []byte, 1), make(chan struct{})}
+	go f.write()
 	return f, f.since(string(text), v), nil
+}
+
+func (f *followed) write() {
+	defer close(f.done)
+	for text := range f.next {
+		_, _ = f.file.WriteAt(text, 0) // one that is behind is older, that is all
+	}
 }
 
 // since returns the time in text if v is no older. Otherwise it is when v's last message was committed: nothing came
@@ -48,8 +62,17 @@ func (f *followed) since(text string, v *View) time.Time {
 	return at
 }
 
+// set does not wait for the disk. It must not be called by two at once.
 func (f *followed) set(v *View, at time.Time) {
-	_, _ = f.file.WriteAt(fmt.Appendf(nil, followedFormat, v.revision, at.UnixMicro(), v.hash), 0) // one that is behind is older, that is all
+	select {
+	case <-f.next: // what was not written yet
+	default:
+	}
+	f.next <- fmt.Appendf(nil, followedFormat, v.revision, at.UnixMicro(), v.hash)
 }
 
-func (f *followed) close() { _ = f.file.Close() }
+func (f *followed) close() {
+	close(f.next)
+	<-f.done
+	_ = f.file.Close()
+}

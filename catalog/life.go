@@ -167,8 +167,13 @@ func (r *replica) stand(b *base, at position, scrub bool) {
 	}
 	r.ground.records = int(b.nLinks + b.nAssets)
 	r.background.Go(func() {
-		if scrub && pause(ctx, scrubWait) {
-			_ = b.verify(ctx) // a fault is damage
+		if scrub {
+			select {
+			case <-time.After(scrubWait):
+				_ = b.verify(ctx) // a fault is damage
+			case <-b.damaged():
+			case <-ctx.Done():
+			}
 		}
 		select {
 		case <-b.damaged():

@@ -31,7 +31,7 @@ func Restore(ctx context.Context, cfg Config, r io.Reader) (m Manifest, err erro
 	if cfg.Role == roleEdge {
 		return Manifest{}, errEdge
 	}
-	made, err := emptyDir(cfg.Dir)
+	made, err := beginRestore(directory(cfg.Dir))
 	if err != nil {
 		return Manifest{}, fmt.Errorf("catalog restore: %w", err)
 	}
@@ -42,6 +42,9 @@ func Restore(ctx context.Context, cfg Config, r io.Reader) (m Manifest, err erro
 	}
 	m, err = restore(ctx, s, cfg, r)
 	s.close()
+	if err == nil {
+		err = directory(cfg.Dir).endRestore()
+	}
 	if err != nil {
 		clearDir(cfg.Dir, made)
 		return Manifest{}, fmt.Errorf("catalog restore: %w", err)
@@ -174,6 +177,58 @@ func emptyDir(dir string) (made bool, err error) {
 		}
 	}
 	return false, err
+}
+
+// beginRestore makes the directory one that is being restored, which nothing but another restoration begins with. made says
+// that it was not there.
+func beginRestore(d directory) (made bool, err error) {
+	if d.unrestored() != nil {
+		return false, d.clearRestored()
+	}
+	if made, err = emptyDir(string(d)); err != nil {
+		return made, err
+	}
+	if err := os.MkdirAll(string(d), 0o700); err != nil {
+		return made, err
+	}
+	if err := os.WriteFile(filepath.Join(string(d), restoringName), nil, 0o600); err != nil {
+		return made, err
+	}
+	return made, d.sync()
+}
+
+// clearRestored removes what a restoration that was killed has left.
+func (d directory) clearRestored() error {
+	lock, err := lockDir(string(d))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	left, err := filepath.Glob(filepath.Join(string(d), "*"))
+	for _, path := range left {
+		if name := filepath.Base(path); name != "lock" && name != restoringName {
+			err = errors.Join(err, os.RemoveAll(path))
+		}
+	}
+	return err
+}
+
+// restoringName is a file that is there while a restoration is not complete.
+const restoringName = "restoring"
+
+func (d directory) endRestore() error {
+	if err := os.Remove(filepath.Join(string(d), restoringName)); err != nil {
+		return err
+	}
+	return d.sync()
+}
+
+// unrestored fails when a restoration into the directory did not end.
+func (d directory) unrestored() error {
+	if _, err := os.Stat(filepath.Join(string(d), restoringName)); err != nil {
+		return nil
+	}
+	return fmt.Errorf("%w: a restore into %s was interrupted; restore the backup again, or remove the directory", asset.ErrCorrupt, d)
 }
 
 // clearDir removes what a failed restoration has left in dir, which was empty; and dir, when that was made as well.

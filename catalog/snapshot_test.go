@@ -35,6 +35,29 @@ func backedUp(t *testing.T) (*Catalog, Manifest, []byte) {
 	return c, m, file.Bytes()
 }
 
+// What a restoration has left that was killed is nothing to start on, and no obstacle to the next one.
+func TestRestoreAgain(t *testing.T) {
+	_, m, file := backedUp(t)
+	dir := t.TempDir()
+	for name, content := range map[string]string{restoringName: "", "base-00000000000000000009.tmp": "half", "base-00000000000000000008": "whole", "lock": ""} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Open(t.Context(), config(dir), Events{}); !errors.Is(err, asset.ErrCorrupt) || !strings.Contains(err.Error(), "interrupted") {
+		t.Fatal(err)
+	}
+	if got, err := Restore(t.Context(), config(dir), bytes.NewReader(file)); err != nil || got.Revision != m.Revision {
+		t.Fatal(got, err)
+	}
+	if left := files(t, dir, "*.tmp"); len(left) > 0 {
+		t.Error(left)
+	}
+	if v := openWith(t, config(dir), new(told)).View(); v.Revision() != m.Revision || v.Err() != nil {
+		t.Error(v.Revision(), v.Err())
+	}
+}
+
 // A backup makes the same matrix anew in an empty directory, in a history of its own that goes on from there.
 func TestRestore(t *testing.T) {
 	c, m, file := backedUp(t)
