@@ -22,8 +22,9 @@ import (
 )
 
 // A base is the matrix at one revision as a file: immutable, mapped into memory, and verified block by block where it
-// is touched for the first time, so that opening it costs the same whatever its size, and a flipped bit is never
-// believed. It is unmapped when nothing in the program reaches it any more; for that nothing that a view returns may
+// is touched for the first time, so that opening it costs the same whatever its size, and a bit that was flipped before is
+// never believed. A block that was read once and cannot be read again, of a file that somebody cut off or a disk that fails
+// later, is a SIGBUS. It is unmapped when nothing in the program reaches it any more; for that nothing that a view returns may
 // point into the mapping.
 //
 // The file, little-endian:

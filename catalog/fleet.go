@@ -24,8 +24,8 @@ type Replica struct {
 	// Revision and Hash are what its view shows.
 	Revision uint64       `json:"revision"`
 	Hash     asset.Digest `json:"hash"`
-	// Lag is how many revisions it is behind, LagSeconds for how long it has been behind; 0 when it is not. Both are as
-	// of Seen. One that hears of no writer does not know how many it lacks; its LagSeconds is [Catalog.Age] then.
+	// Lag is how many revisions it is behind, LagSeconds for how long it has been behind; 0 when it is not. One that
+	// has not been heard of since Seen is taken to show what it showed then. One that hears of no writer does not know how many it lacks; its LagSeconds is [Catalog.Age] then.
 	Lag        uint64  `json:"lag"`
 	LagSeconds float64 `json:"lag_seconds"`
 	// Seen is when it was last heard of.
@@ -408,16 +408,25 @@ func (f *fleet) register(b beat) {
 		return
 	}
 	h := &heard{beat: b, seen: now}
-	if last, shows := max(revision, f.head.revision), b.Revision; shows < last || f.astray(&b) {
-		if f.astray(&b) {
-			shows = 0
-		}
-		h.lag, h.since = last-shows, f.shown.since(shows, now)
+	if h.lag, h.since = f.lagOf(&b, revision, now); h.lag > 0 {
 		if old != nil && old.lag > 0 && old.beat.Revision == b.Revision {
 			h.since = old.since
 		}
 	}
 	f.others[b.ID] = h
+}
+
+// lagOf returns how far what b says is behind this view, which is at a revision, or the log's head, and since when; mu is
+// held.
+func (f *fleet) lagOf(b *beat, revision uint64, now time.Time) (lag uint64, since time.Time) {
+	last, shows := max(revision, f.head.revision), b.Revision
+	if f.astray(b) {
+		shows = 0
+	}
+	if shows >= last {
+		return 0, now
+	}
+	return last - shows, f.shown.since(shows, now)
 }
 
 // alive forgets those that were not heard of for too long; mu is held.
@@ -428,13 +437,18 @@ func (f *fleet) alive() map[string]*heard {
 
 func (f *fleet) replicas() []Replica {
 	list := []Replica{f.self()}
+	revision, now := f.replica.view().revision, time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, h := range f.alive() {
 		r := h.beat.replica()
-		r.Seen, r.Lag = h.seen, h.lag
+		r.Seen = h.seen
+		lag, since := f.lagOf(&h.beat, revision, now)
 		if h.lag > 0 {
-			r.LagSeconds = h.seen.Sub(h.since).Seconds()
+			since = h.since
+		}
+		if r.Lag = lag; lag > 0 {
+			r.LagSeconds = now.Sub(since).Seconds()
 		}
 		list = append(list, r)
 	}

@@ -17,6 +17,8 @@ import (
 const (
 	// mendInterval is the pause before each attempt to end an outage.
 	mendInterval = time.Second
+	// storeTimeout is how long the store may take to say whether it is well.
+	storeTimeout = 2 * time.Second
 	// spareBytes is what must fit on the disk before the server is started again: the largest message, and the indexes
 	// that the server writes when it stops and starts.
 	spareBytes = 4 * maxTransactionBytes
@@ -46,8 +48,16 @@ func (o *outage) err() error {
 }
 
 // check asks the server whether it takes messages; an outage begins when it does not. The committer alone calls it.
+// A store on a disk that hangs does not answer.
 func (o *outage) check() error {
-	why := o.server.writeError()
+	said := make(chan string, 1)
+	go func() { said <- o.server.writeError() }()
+	var why string
+	select {
+	case why = <-said:
+	case <-time.After(storeTimeout):
+		return fmt.Errorf("%w: the log's store does not answer, and whether it was stored is not known", asset.ErrUnavailable)
+	}
 	if why == "" || o.err() != nil {
 		return o.err()
 	}
