@@ -188,12 +188,11 @@ func borrow(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b))
 
 // link returns the link's record at off.
 func (b *base) link(off uint64) (linkRecord, bool) {
-	ready := b.fetch(off)
-	if ready < linkHead || b.data[off] != kindLink {
+	if !b.inRecords(off, linkHead) || b.data[off] != kindLink {
 		return nil, b.malformed(off)
 	}
 	n := uint64(linkBytes(b.data[off+1], int(le.Uint16(b.data[off+2:]))))
-	if n > ready && !b.inRecords(off, n) {
+	if !b.inRecords(off, n) {
 		return nil, false
 	}
 	r := linkRecord(b.data[off : off+n])
@@ -202,27 +201,6 @@ func (b *base) link(off uint64) (linkRecord, bool) {
 	}
 	return r, true
 }
-
-// fetch returns how many bytes at off, at most fetchBytes, are among the records and may be read, 0 when none, and loads
-// them into the caches: in most cases a link, its asset and the asset's first version. A processor that begins with all
-// of it waits once for memory; one that follows a record's places waits for each.
-func (b *base) fetch(off uint64) uint64 {
-	if off < headBytes || off >= b.recordsEnd {
-		return 0
-	}
-	n := min(b.recordsEnd-off, fetchBytes)
-	if !b.touch(off, n) {
-		return 0
-	}
-	if n == fetchBytes {
-		line := b.data[off : off+fetchBytes]
-		loaded(line[64] ^ line[128] ^ line[192] ^ line[256])
-	}
-	return n
-}
-
-// fetchBytes is the length of five cache lines, the first of which is being read anyway.
-const fetchBytes = 5 * 64
 
 // loaded is somebody who wants a value, without which the compiler would leave out the loads.
 //
@@ -239,12 +217,13 @@ func (b *base) asset(off uint64) (assetRecord, bool) {
 		return nil, b.malformed(off)
 	}
 	r := assetRecord(b.data[off : off+n])
-	switch {
-	case uint64(r.places())+4*(uint64(r.versions())+1) > n, r.flags()&assetUUID != 0 && r[3] != uuidBytes,
-		uint64(r.ordinal()) >= b.nAssets, r.owner() >= uint32(len(b.meta.Names)), int(r[2]) >= len(baseStatuses):
-		return nil, b.malformed(off)
-	}
-	return r, true
+	return r, b.sound(r) || b.malformed(off)
+}
+
+// sound reports whether the record's list of places lies in it, and its numbers mean something.
+func (b *base) sound(r assetRecord) bool {
+	return uint64(r.places())+4*(uint64(r.versions())+1) <= uint64(len(r)) && (r.flags()&assetUUID == 0 || r[3] == uuidBytes) &&
+		uint64(r.ordinal()) < b.nAssets && r.owner() < uint32(len(b.meta.Names)) && int(r[2]) < len(baseStatuses)
 }
 
 // version returns entry i of the asset's record at off, counted from 0.
@@ -282,6 +261,35 @@ func (b *base) findLink(product, name string) (linkRecord, uint64, bool) {
 	}
 	return nil, 0, false
 }
+
+// findPair returns a product's link with that name and its asset, of which the record is at an offset, where that takes
+// little: the link's slot is the first in its bucket with the fingerprint, and the two stand together within pairBytes of
+// one block that is verified. It is so for nine in ten; nil says nothing. The fewer instructions there are, the sooner a
+// processor comes to the loads of the next lookup while it waits for those of this one.
+func (b *base) findPair(product, name string) (l linkRecord, r assetRecord, at uint64) {
+	off := b.firstSlot(hashLink(product, name))
+	block := off / blockBytes
+	if off < headBytes || off > b.recordsEnd-pairBytes || block != (off+pairBytes-1)/blockBytes || b.verified[block/64].Load()>>(block%64)&1 == 0 {
+		return nil, nil, 0
+	}
+	pair := b.data[off : off+pairBytes : off+pairBytes]
+	loaded(pair[64] ^ pair[128] ^ pair[192] ^ pair[256]) // begins with all of it at once
+	l = linkRecord(pair)
+	n := linkBytes(l.flags(), int(le.Uint16(pair[2:])))
+	if pair[0] != kindLink || n > pairBytes-assetHead || string(l.name()) != name || l.asset() != off+uint64(n) {
+		return nil, nil, 0
+	}
+	r = assetRecord(pair[n:])
+	if size := le.Uint32(r[4:]); r[0] == kindAsset && size >= assetHead && size <= uint32(len(r)) && l.product() < uint32(len(b.meta.Names)) {
+		if r = r[:size]; b.sound(r) && b.meta.Names[l.product()].Name == product && uint64(l.ordinal()) < b.nLinks {
+			return l[:n], r, off + uint64(n)
+		}
+	}
+	return nil, nil, 0
+}
+
+// pairBytes is the length of five cache lines.
+const pairBytes = 5 * 64
 
 // A place is where a base has the record that a mutation changes, at 0 when it has none. The zero place says nothing.
 type place struct {

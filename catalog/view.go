@@ -141,6 +141,11 @@ func (v *View) Products() iter.Seq[*asset.Product] {
 // allocates nothing.
 func (v *View) Find(product, name string, number int) (e asset.Entry, ok bool) {
 	if b := v.base; b != nil {
+		if l, r, at := b.findPair(product, name); l != nil && !v.hiddenLinks.has(l.ordinal()) && !v.hiddenAssets.has(r.ordinal()) {
+			ok = v.fill(&e, l, r, at, number)
+			runtime.KeepAlive(b)
+			return e, ok
+		}
 		if r, _, known := b.findLink(product, name); known {
 			ok = v.findKnown(&e, r, number)
 			runtime.KeepAlive(b)
@@ -176,6 +181,12 @@ func (v *View) findInBase(e *asset.Entry, l linkRecord, number int) bool {
 		}
 		return a != nil
 	}
+	return v.fill(e, l, r, at, number)
+}
+
+// fill sets e to what a link of the base, and its asset, of which the record is at an offset, say.
+func (v *View) fill(e *asset.Entry, l linkRecord, r assetRecord, at uint64, number int) bool {
+	b := v.base
 	e.Pin, e.Generation, e.Changed = l.pin(), l.generation(), b.time(b.later(r.updated(), l.changed()))
 	return b.entry(e, at, r, number) && v.addTags(e, at, r)
 }
