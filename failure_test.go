@@ -294,7 +294,7 @@ func TestReadiness(t *testing.T) {
 func TestSecondServerOnOneDirectory(t *testing.T) {
 	s := boot(t, nil)
 	cfg := testConfig(s.dir)
-	if _, err := New(context.Background(), cfg, "test", io.Discard); err == nil || !strings.Contains(err.Error(), "another process uses the directory") {
+	if _, err := New(context.Background(), cfg, "test", io.Discard); err == nil || !strings.Contains(err.Error(), "in use by process "+strconv.Itoa(os.Getpid())) {
 		t.Errorf("a second server on the same data_dir: %v", err)
 	}
 }
