@@ -11,8 +11,9 @@ import (
 const MaxNameBytes = 512
 
 // CheckName decides whether a product can give an asset this name: path segments of UTF-8 joined by "/", none of them
-// empty, "." or "..", without control characters and U+FFFD (to which JSON makes half a surrogate pair), and without what a URL could not carry in one meaning only: a
-// backslash, or a percent-encoding that is still there after decoding. The error is a [Fault] of kind [ErrInvalid].
+// empty, "." or "..", without control characters and U+FFFD (to which JSON makes half a surrogate pair), and without what
+// a URL could not carry in one meaning only: a backslash, or a percent-encoding that is still there after decoding. The
+// error is a [Fault] of kind [ErrInvalid].
 func CheckName(name string) error {
 	switch {
 	case name == "":

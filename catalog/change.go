@@ -182,17 +182,17 @@ func versions(a *asset.Asset) []asset.Version {
 
 // putLink is putAsset for a link.
 func (v *View) putLink(p place, l *asset.Link) {
-	old, names := v.baseFormerLink(p, l.Product, l.Name), v.names(l.Product)
-	made := v.linkAtLeast(v.retired, l)
+	old, links := v.baseFormerLink(p, l.Product, l.Name), v.names(l.Product)
+	made := linkAtLeast(v.retired, l)
 	if !old.inBase {
-		old.was, old.held = names.m.Load(l.Name, made)
+		old.was, old.held = links.m.Load(l.Name, made)
 	}
 	if old.was != nil {
-		made = v.linkAtLeast(old.was.Generation, l)
+		made = linkAtLeast(old.was.Generation, l)
 	}
 	v.takeLink(old, made)
 	if old.inBase || old.held {
-		names.m.Set(l.Name, made)
+		links.m.Set(l.Name, made)
 	}
 	v.heldLinks++
 	if x := v.reverse.made(); x != nil {
@@ -201,8 +201,8 @@ func (v *View) putLink(p place, l *asset.Link) {
 	add(&v.linked, l.Product, +1)
 }
 
-// linkAtLeast is atLeast for a link.
-func (v *View) linkAtLeast(least uint64, l *asset.Link) *asset.Link {
+// linkAtLeast returns l with a generation that is no lower than least.
+func linkAtLeast(least uint64, l *asset.Link) *asset.Link {
 	if l.Generation >= least {
 		return l
 	}

@@ -130,11 +130,7 @@ func TestEdgesOnlyRead(t *testing.T) {
 func TestEdgeCannotMakeTheServerWrite(t *testing.T) {
 	c, url := accepting(t, t.TempDir(), nil)
 	update(t, c, putProduct("shop"))
-	nc, err := nats.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	nc, _ := stranger(t, url)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
@@ -166,11 +162,7 @@ func TestEdgeCannotMakeTheServerWrite(t *testing.T) {
 func TestEdgeCannotLeadAnAnswerToTheLog(t *testing.T) {
 	c, url := accepting(t, t.TempDir(), nil)
 	update(t, c, putProduct("shop"))
-	nc, err := nats.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	nc, _ := stranger(t, url)
 	leadAnswers(t, nc)
 	update(t, c, putProduct("blog"))
 	if n := len(history(t, c)); n != 2 || c.Healthy() != nil {

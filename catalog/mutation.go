@@ -8,7 +8,7 @@ import (
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
-// A Mutation puts or deletes one whole record, or gives an asset a version. Exactly one field is set. Mutations of a transaction take effect one
+// A Mutation puts or deletes one whole record, or gives an asset a version. Exactly one exported field is set. Mutations of a transaction take effect one
 // after another, and each is checked against what those before it made: put a product before its assets and an asset
 // before its links; delete in the opposite order.
 //
@@ -32,7 +32,7 @@ type Mutation struct {
 	CondemnOriginal *asset.Digest `json:"condemn_original,omitempty"`
 	ForgetOriginal  *asset.Digest `json:"forget_original,omitempty"`
 
-	place place
+	place place // where the base has it, once that was looked up
 }
 
 // An AssetChange is a change of an asset; what is zero stays as it is.
