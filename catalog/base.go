@@ -30,10 +30,10 @@ import (
 // The file, little-endian:
 //
 //	header     4 KiB, see baseHead; its own CRC-32C at its end
-//	records    links in the order of (product, name), each with its asset behind it if that has not been before; assets
-//	           without links anywhere
-//	every      the offset of each 16th link, uint64
-//	links      table by product and name
+//	pilots     of the perfect hash function that leads to the cells, a byte each
+//	cells      a link each, with its asset behind it if that fits and has not been with a link before
+//	more       records that are in no cell
+//	order      the cells of the links in the order of (product, name), uint32
 //	assets     table by id
 //	originals  table by digest: the newest of a chain of versions
 //	meta       JSON, see meta
@@ -49,7 +49,8 @@ type base struct {
 	path    string
 	mapping *mapping
 
-	links, assets, originals table
+	begin             uint64 // cellsAt
+	assets, originals table
 
 	verified []atomic.Uint64 // a bit for each block
 	spare    sync.Pool       // of *[blockBytes]byte
@@ -59,11 +60,9 @@ type base struct {
 
 const (
 	baseMagic   = "ASMATRIX"
-	baseVersion = 1
+	baseVersion = 2
 	headBytes   = 4096
 	blockBytes  = 4 << 10
-	// indexStep is how many links stand between two that the sorted index names.
-	indexStep = 16
 	// maxEpochBytes is the longest epoch that the header has room for.
 	maxEpochBytes = 1024
 )
@@ -78,18 +77,21 @@ type baseHead struct {
 	committed time.Time // of the message at revision
 
 	nLinks, nAssets, nVersions uint64
-	// recordsEnd is where the records end, tables have so many buckets each, meta so many bytes.
-	recordsEnd                                 uint64
-	linkBuckets, assetBuckets, originalBuckets uint64
-	metaBytes                                  uint64
-	sum                                        uint32 // the CRC-32C of sums
+	perfect
+	cellBytes                     uint64
+	recordsEnd                    uint64 // where cells and more end
+	assetBuckets, originalBuckets uint64
+	metaBytes                     uint64
+	sum                           uint32 // the CRC-32C of sums
 }
 
 // The places of the sections follow from the counts.
-func (h *baseHead) everyAt() uint64     { return align(h.recordsEnd) }
-func (h *baseHead) everyLen() uint64    { return (h.nLinks + indexStep - 1) / indexStep }
-func (h *baseHead) linksAt() uint64     { return align(h.everyAt() + 8*h.everyLen()) }
-func (h *baseHead) assetsAt() uint64    { return h.linksAt() + bucketBytes*h.linkBuckets }
+func (h *baseHead) pilotsLen() uint64   { return h.parts * h.groups }
+func (h *baseHead) cellsAt() uint64     { return align(headBytes + h.pilotsLen()) }
+func (h *baseHead) cellsLen() uint64    { return h.parts * h.cells }
+func (h *baseHead) moreAt() uint64      { return h.cellsAt() + h.cellBytes*h.cellsLen() }
+func (h *baseHead) orderAt() uint64     { return align(h.recordsEnd) }
+func (h *baseHead) assetsAt() uint64    { return align(h.orderAt() + orderBytes*h.nLinks) }
 func (h *baseHead) originalsAt() uint64 { return h.assetsAt() + bucketBytes*h.assetBuckets }
 func (h *baseHead) metaAt() uint64      { return h.originalsAt() + bucketBytes*h.originalBuckets }
 func (h *baseHead) sumsAt() uint64      { return align(h.metaAt() + h.metaBytes) }
@@ -101,7 +103,10 @@ func align(n uint64) uint64 { return (n + bucketBytes - 1) &^ (bucketBytes - 1) 
 
 // numbers are the header's numbers in the order in which they stand.
 func (h *baseHead) numbers() []*uint64 {
-	return []*uint64{&h.revision, &h.nLinks, &h.nAssets, &h.nVersions, &h.recordsEnd, &h.linkBuckets, &h.assetBuckets, &h.originalBuckets, &h.metaBytes}
+	return []*uint64{
+		&h.revision, &h.seed, &h.nLinks, &h.nAssets, &h.nVersions, &h.parts, &h.groups, &h.cells, &h.cellBytes, &h.recordsEnd, &h.assetBuckets,
+		&h.originalBuckets, &h.metaBytes,
+	}
 }
 
 // encode returns the header's page.
@@ -147,19 +152,25 @@ func decodeHead(b []byte, size uint64) (baseHead, error) {
 
 // check fails unless the counts go with each other and with the file's size.
 func (h *baseHead) check(size uint64) error {
-	for _, n := range h.numbers()[1:] {
+	if size > maxOffset {
+		return fmt.Errorf("it has %d bytes", size)
+	}
+	for _, n := range h.numbers()[2:] {
 		if *n > size { // so no sum of them can overflow
 			return errors.New("it is shorter than its header says")
 		}
 	}
-	records := h.recordsEnd - headBytes
 	switch {
-	case size > maxOffset, h.recordsEnd < headBytes, h.size() != size:
-		return fmt.Errorf("it has %d bytes, its header speaks of %d", size, h.size())
-	case h.nLinks > records/linkHead, h.nAssets > records/assetHead, h.nVersions > records/versionHead:
+	case h.parts == 0, h.groups == 0, h.cells == 0, h.assetBuckets == 0, h.originalBuckets == 0:
+		return errors.New("it has a table without a place")
+	case h.cellBytes < minCell, h.cellBytes > maxCell, h.cellBytes%cellStep != 0:
+		return fmt.Errorf("it has cells of %d bytes", h.cellBytes)
+	case h.groups > size/h.parts, h.cells > size/h.parts/h.cellBytes, h.recordsEnd < h.moreAt(), h.size() != size:
+		return fmt.Errorf("it has %d bytes, its header speaks of others", size)
+	}
+	records := h.recordsEnd - h.cellsAt()
+	if h.nLinks > records/linkHead || h.nAssets > records/assetHead || h.nVersions > records/versionHead {
 		return errors.New("it has not room for as many records as its header says")
-	case h.linkBuckets == 0, h.assetBuckets == 0, h.originalBuckets == 0:
-		return errors.New("it has a table without a bucket")
 	}
 	return nil
 }
@@ -264,7 +275,7 @@ func (b *base) load() (err error) {
 		return errors.New("the checksum of the checksums does not hold")
 	}
 	b.verified = make([]atomic.Uint64, (b.blocks()+63)/64)
-	b.links = table{b.linksAt(), b.linkBuckets}
+	b.begin = b.cellsAt()
 	b.assets = table{b.assetsAt(), b.assetBuckets}
 	b.originals = table{b.originalsAt(), b.originalBuckets}
 	return b.loadMeta()

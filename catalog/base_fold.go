@@ -151,12 +151,8 @@ func (f *folding) baseAssets() bool {
 	if b == nil {
 		return true
 	}
-	for kind, off := range b.walk(headBytes) {
-		if kind != kindAsset {
-			continue
-		}
-		r, ok := b.asset(off)
-		if !ok || !f.view.hiddenAssets.has(r.ordinal()) && !f.baseAsset(off, r) {
+	for off, r := range b.allAssets() {
+		if !f.view.hiddenAssets.has(r.ordinal()) && !f.baseAsset(off, r) {
 			return false
 		}
 	}
@@ -186,11 +182,8 @@ func (v *View) baseLinks() iter.Seq[linkRecord] {
 		if v.base == nil {
 			return
 		}
-		for kind, off := range v.base.walk(headBytes) {
-			if kind != kindLink {
-				continue
-			}
-			r, ok := v.base.link(off)
+		for i := range int(v.base.nLinks) {
+			r, ok := v.base.linkNumber(i)
 			if !ok || !v.hiddenLinks.has(r.ordinal()) && !yield(r) {
 				return
 			}

@@ -202,11 +202,6 @@ func (b *base) link(off uint64) (linkRecord, bool) {
 	return r, true
 }
 
-// loaded is somebody who wants a value, without which the compiler would leave out the loads.
-//
-//go:noinline
-func loaded(byte) {}
-
 // asset returns the asset's record at off, with a list of places that lie in it.
 func (b *base) asset(off uint64) (assetRecord, bool) {
 	if !b.inRecords(off, assetHead) || b.data[off] != kindAsset {
@@ -241,55 +236,11 @@ func (b *base) version(off uint64, r assetRecord, i int) (versionRecord, bool) {
 
 // inRecords reports whether n bytes at off are among the records and may be read.
 func (b *base) inRecords(off, n uint64) bool {
-	if off < headBytes || off > b.recordsEnd || n > b.recordsEnd-off {
+	if off < b.begin || off > b.recordsEnd || n > b.recordsEnd-off {
 		return b.malformed(off)
 	}
 	return b.touch(off, n)
 }
-
-// findLink returns a product's link with that name, and where its record is.
-func (b *base) findLink(product, name string) (linkRecord, uint64, bool) {
-	s := b.search(b.links, hashLink(product, name))
-	for off := s.next(); off != 0; off = s.next() {
-		r, ok := b.link(off)
-		if !ok {
-			return nil, 0, false
-		}
-		if string(r.name()) == name && b.meta.Names[r.product()].Name == product {
-			return r, off, true
-		}
-	}
-	return nil, 0, false
-}
-
-// findPair returns a product's link with that name and its asset, of which the record is at an offset, where that takes
-// little: the link's slot is the first in its bucket with the fingerprint, and the two stand together within pairBytes of
-// one block that is verified. It is so for nine in ten; nil says nothing. The fewer instructions there are, the sooner a
-// processor comes to the loads of the next lookup while it waits for those of this one.
-func (b *base) findPair(product, name string) (l linkRecord, r assetRecord, at uint64) {
-	off := b.firstSlot(hashLink(product, name))
-	block := off / blockBytes
-	if off < headBytes || off > b.recordsEnd-pairBytes || block != (off+pairBytes-1)/blockBytes || b.verified[block/64].Load()>>(block%64)&1 == 0 {
-		return nil, nil, 0
-	}
-	pair := b.data[off : off+pairBytes : off+pairBytes]
-	loaded(pair[64] ^ pair[128] ^ pair[192] ^ pair[256]) // begins with all of it at once
-	l = linkRecord(pair)
-	n := linkBytes(l.flags(), int(le.Uint16(pair[2:])))
-	if pair[0] != kindLink || n > pairBytes-assetHead || string(l.name()) != name || l.asset() != off+uint64(n) {
-		return nil, nil, 0
-	}
-	r = assetRecord(pair[n:])
-	if size := le.Uint32(r[4:]); r[0] == kindAsset && size >= assetHead && size <= uint32(len(r)) && l.product() < uint32(len(b.meta.Names)) {
-		if r = r[:size]; b.sound(r) && b.meta.Names[l.product()].Name == product && uint64(l.ordinal()) < b.nLinks {
-			return l[:n], r, off + uint64(n)
-		}
-	}
-	return nil, nil, 0
-}
-
-// pairBytes is the length of five cache lines.
-const pairBytes = 5 * 64
 
 // A place is where a base has the record that a mutation changes, at 0 when it has none. The zero place says nothing.
 type place struct {

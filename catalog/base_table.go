@@ -81,28 +81,9 @@ func (s *search) next() uint64 {
 	return 0
 }
 
-// firstSlot returns the offset in the first slot of a link's own bucket that has its fingerprint; 0 when there is none, or
-// the bucket is not verified yet.
-func (b *base) firstSlot(hash uint64) uint64 {
-	at := b.links.at + b.links.home(hash)*bucketBytes
-	block := at / blockBytes
-	if b.verified[block/64].Load()>>(block%64)&1 == 0 {
-		return 0
-	}
-	line := b.data[at : at+bucketBytes : at+bucketBytes]
-	print := hash & (1<<(64-offsetBits) - 1)
-	for i := 0; i < bucketBytes; i += slotBytes {
-		if slot := le.Uint64(line[i:]); slot>>offsetBits == print {
-			return slot & maxOffset
-		}
-	}
-	return 0
-}
-
 // hashLink hashes the two as if they were one string, without making it.
 func hashLink(product, name string) uint64 {
-	const odd = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
-	return (xxhash.Sum64String(name) ^ bits.RotateLeft64(xxhash.Sum64String(product), 23)) * odd
+	return xxhash.Sum64String(name) ^ bits.RotateLeft64(xxhash.Sum64String(product), 23)
 }
 
 func hashAsset(id string) uint64 { return xxhash.Sum64String(id) }

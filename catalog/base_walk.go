@@ -7,50 +7,20 @@ import (
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
-// walk returns the records from the one at off to the end: what kind each is, and where. It ends early when one cannot
-// be read.
-func (b *base) walk(off uint64) iter.Seq2[byte, uint64] {
-	return func(yield func(byte, uint64) bool) {
-		for off < b.recordsEnd {
-			kind, n, ok := b.recordAt(off)
-			if !ok || !yield(kind, off) {
-				return
-			}
-			off += n
-		}
-	}
-}
-
-// recordAt returns the kind and the length of the record at off.
-func (b *base) recordAt(off uint64) (kind byte, n uint64, ok bool) {
-	if !b.inRecords(off, 1) {
-		return 0, 0, false
-	}
-	if kind = b.data[off]; kind == kindAsset {
-		r, ok := b.asset(off)
-		return kind, uint64(len(r)), ok
-	}
-	r, ok := b.link(off)
-	return kind, uint64(len(r)), ok
-}
-
 // linksFrom returns a product's links from the first whose name is not before the given one, in the order of names.
 func (b *base) linksFrom(product, name string) iter.Seq[linkRecord] {
 	return func(yield func(linkRecord) bool) {
 		n := b.nameOf(product)
-		if n == nil || n.Links == 0 {
+		if n == nil {
 			return
 		}
-		for kind, off := range b.walk(b.seek(n, name)) {
-			if kind != kindLink {
-				continue
-			}
-			r, ok := b.link(off)
-			ordinal := uint64(r.ordinal())
-			if !ok || ordinal >= n.First+uint64(n.Links) {
-				return
-			}
-			if ordinal >= n.First && string(r.name()) >= name && !yield(r) {
+		first := int(n.First)
+		from := sort.Search(n.Links, func(i int) bool {
+			r, ok := b.linkNumber(first + i)
+			return !ok || string(r.name()) >= name
+		})
+		for i := from; i < n.Links; i++ {
+			if r, ok := b.linkNumber(first + i); !ok || !yield(r) {
 				return
 			}
 		}
@@ -66,25 +36,22 @@ func (b *base) nameOf(product string) *nameCount {
 	return nil
 }
 
-// seek returns the offset of a link at most indexStep links before the first of n's whose name is not before the given
-// one.
-func (b *base) seek(n *nameCount, name string) uint64 {
-	from := int((n.First + indexStep - 1) / indexStep)
-	to := int((n.First+uint64(n.Links)-1)/indexStep) + 1
-	i := from + sort.Search(to-from, func(i int) bool {
-		r, ok := b.link(b.indexed(from + i))
-		return !ok || string(r.name()) >= name
-	})
-	return b.indexed(max(i-1, 0))
-}
-
-// indexed returns the offset of link number i × indexStep; the end of all records when it cannot be read.
-func (b *base) indexed(i int) uint64 {
-	at := b.everyAt() + 8*uint64(i)
-	if !b.touch(at, 8) {
-		return b.recordsEnd
+// allAssets returns the records of all assets, in no order, and where they are.
+func (b *base) allAssets() iter.Seq2[uint64, assetRecord] {
+	return func(yield func(uint64, assetRecord) bool) {
+		for at := b.assetsAt(); at < b.originalsAt(); at += slotBytes {
+			if !b.touch(at, slotBytes) {
+				return
+			}
+			off := le.Uint64(b.data[at:]) & maxOffset
+			if off == 0 {
+				continue
+			}
+			if r, ok := b.asset(off); !ok || !yield(off, r) {
+				return
+			}
+		}
 	}
-	return le.Uint64(b.data[at:])
 }
 
 // linksOf returns the links of the asset with that id, the last one first.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"iter"
 	"os"
 	"path/filepath"
@@ -17,33 +16,44 @@ import (
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
-// A builder writes a base file, in two passes and with a heap that does not grow with it: the first writes the records
-// as they come, the second goes through what was written, mapped, and fills in what the first could not know: the
-// tables, and what leads from one record to another.
+// A builder writes a base file with a heap that hardly grows with it. The records come in the order of their names and are
+// put aside as they come, with a note about each link. From the notes follow the perfect hash function and how large a cell
+// is to be; with that the file is laid out, and the records are placed in it.
 type builder struct {
 	encoder
 	baseHead
-	file   *os.File
-	out    *bufio.Writer
-	off    uint64   // of the next record
-	every  []uint64 // the sorted index
-	record []byte   // the one that is being made
+	records *spill
+	notes   *spill // of links
 
 	products map[string]bool
 	waiting  *asset.Asset // written behind its link if that comes next, else by itself
 	product  string       // of the last link, and its name
 	name     string
+	link     []byte // the records that are being made
+	asset    []byte
+	alone    uint64 // bytes of assets that did not come directly before their first link
 
-	// spill has the asset's id of each link whose asset has been written before it.
-	spill     *os.File
-	spilled   *bufio.Writer
-	unwritten bool // no link was written yet
+	pilots []byte
+	twice  map[uint64]bool // keys that more than one link has
 }
+
+// A note is what is known about a link while the base is not laid out.
+type note struct {
+	key  uint64 // at first the hash
+	link uint32 // bytes of its record, and of its asset's, 0 when that stands elsewhere
+	own  uint32
+}
+
+const noteBytes = 16
+
+// kindID is what stands, among the records that are put aside, behind a link to an asset that came before: the id's length
+// and the id.
+const kindID = 'I'
 
 // Import writes the base file of a matrix at m's Revision, Epoch and Hash into dir. The records come as mutations: all
 // PutProduct first, then all PutLink in the order of (product, name), each asset as PutAsset somewhere before the first
 // of its links, best directly before it. It fails with [asset.ErrInvalid] for records in another order, or that refer to
-// nothing. Its heap does not grow with the matrix.
+// nothing. Its heap does not grow with the matrix; on the disk it needs room for all records once more.
 func Import(ctx context.Context, dir string, m Manifest, records iter.Seq[Mutation]) error {
 	at := baseHead{revision: m.Revision, epoch: m.Epoch, hash: m.Hash, committed: m.Created}
 	return build(ctx, directory(dir).base(m.Revision), at, meta{}, records, func() error { return nil })
@@ -52,28 +62,33 @@ func Import(ctx context.Context, dir string, m Manifest, records iter.Seq[Mutati
 // build writes the records as a base file at path, all or nothing. Of rest it takes what is no record. When the records
 // have ended, missing says why they are not all, if so.
 func build(ctx context.Context, path string, at baseHead, rest meta, records iter.Seq[Mutation], missing func() error) (err error) {
-	b := &builder{encoder: *newEncoder(), baseHead: at, off: headBytes, products: map[string]bool{}, unwritten: true}
+	b := &builder{encoder: *newEncoder(), baseHead: at, products: map[string]bool{}, twice: map[uint64]bool{}}
 	b.meta.Tags, b.meta.Orphans, b.meta.Retired = rest.Tags, rest.Orphans, rest.Retired
 	if len(at.epoch) > maxEpochBytes {
 		return fmt.Errorf("%w: base: an epoch of %d bytes", asset.ErrInvalid, len(at.epoch))
 	}
 	temporary := path + ".tmp"
-	if err := b.open(temporary); err != nil {
+	file, err := os.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
 		return fmt.Errorf("base: %w", err)
 	}
 	defer func() {
-		b.close()
+		b.records.close()
+		b.notes.close()
+		_ = file.Close()
 		if err != nil {
 			_ = os.Remove(temporary)
 			err = fmt.Errorf("base: %w", err)
 		}
 	}()
 	for _, step := range []func() error{
+		func() error { return b.open(filepath.Dir(path)) },
 		func() error { return b.writeRecords(ctx, records) },
 		missing,
-		b.writeSections,
-		func() error { return b.weave(ctx) },
-		b.file.Sync,
+		func() error { return faulting(func() error { return b.layOut(ctx, filepath.Dir(path)) }) },
+		func() error { return b.writeSections(file) },
+		func() error { return faulting(func() error { return b.weave(ctx, file) }) },
+		file.Sync,
 		func() error { return os.Rename(temporary, path) },
 		directory(filepath.Dir(path)).sync,
 	} {
@@ -84,25 +99,12 @@ func build(ctx context.Context, path string, at baseHead, rest meta, records ite
 	return nil
 }
 
-func (b *builder) open(path string) (err error) {
-	if b.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
+func (b *builder) open(dir string) (err error) {
+	if b.records, err = newSpill(dir); err != nil {
 		return err
 	}
-	if b.spill, err = os.CreateTemp(filepath.Dir(path), "spill-*.tmp"); err != nil {
-		b.close()
-		return err
-	}
-	_ = os.Remove(b.spill.Name()) // it is there for as long as it is open
-	b.out, b.spilled = bufio.NewWriterSize(b.file, writeBytes), bufio.NewWriterSize(b.spill, 1<<16)
-	_, err = b.out.Write(make([]byte, headBytes))
+	b.notes, err = newSpill(dir)
 	return err
-}
-
-func (b *builder) close() {
-	_ = b.file.Close()
-	if b.spill != nil {
-		_ = b.spill.Close()
-	}
 }
 
 // writeBytes is how much of a base is written at a time: the size of a huge page, because a file system that can (ext4 as
@@ -162,145 +164,137 @@ func (b *builder) writeProduct(p *asset.Product) error {
 	return nil
 }
 
-// writeLink writes the link, and behind it the asset that is waiting if it is the link's.
+// writeLink puts the link aside, and behind it the asset that is waiting if it is the link's, or else the id.
 func (b *builder) writeLink(l *asset.Link) error {
 	if err := b.known(l.Product); err != nil {
 		return err
 	}
-	if !b.unwritten && (l.Product < b.product || l.Product == b.product && l.Name <= b.name) {
+	if b.nLinks > 0 && !linkBefore(b.product, b.name, l.Product, l.Name) {
 		return refused("link %q of %q comes after %q of %q", l.Name, l.Product, b.name, b.product)
 	}
-	b.unwritten, b.product, b.name = false, l.Product, l.Name
+	b.product, b.name = l.Product, l.Name
 	own := b.waiting != nil && b.waiting.ID == l.Asset
 	if !own {
-		if err := errors.Join(b.writeWaiting(), b.spillID(l.Asset)); err != nil {
+		if err := b.writeWaiting(); err != nil {
 			return err
 		}
 	}
-	return b.writePlaced(l, own)
+	if err := b.makeLink(l); err != nil {
+		return err
+	}
+	n := note{key: hashLink(l.Product, l.Name), link: uint32(len(b.link))}
+	if own {
+		if err := b.makeAsset(); err != nil {
+			return err
+		}
+		n.own = uint32(len(b.asset))
+	} else if b.asset = append(append(b.asset[:0], kindID, byte(len(l.Asset))), l.Asset...); len(l.Asset) > maxIDBytes {
+		return refused("an id of %d bytes", len(l.Asset))
+	}
+	return errors.Join(b.records.write(b.link), b.records.write(b.asset), b.notes.write(n.append(nil)))
 }
 
-func (b *builder) writePlaced(l *asset.Link, own bool) (err error) {
-	if b.nLinks%indexStep == 0 {
-		b.every = append(b.every, b.off)
-	}
+func (n note) append(b []byte) []byte {
+	return le.AppendUint32(le.AppendUint32(le.AppendUint64(b, n.key), n.link), n.own)
+}
+
+// makeLink sets b.link.
+func (b *builder) makeLink(l *asset.Link) (err error) {
 	n := &b.meta.Names[b.encoder.name(l.Product)]
 	if n.Links == 0 {
 		n.First = b.nLinks
 	}
 	n.Links++
-	if b.record, err = b.appendLink(b.record[:0], l, uint32(b.nLinks), 0); err != nil {
-		return err
+	b.link, err = b.appendLink(b.link[:0], l, uint32(b.nLinks), 0)
+	if b.nLinks++; b.nLinks >= 1<<31 {
+		return errTooLarge
 	}
-	b.nLinks++
-	at := b.off
-	if !own {
-		return b.flush()
-	}
-	le.PutUint64(b.record[16:], at+uint64(len(b.record)))
-	if err := b.flush(); err != nil {
-		return err
-	}
-	return b.writeAsset(at)
+	return err
 }
 
-// writeWaiting writes the asset that is waiting, whose link did not come next.
+var errTooLarge = refused("the matrix does not fit into a base")
+
+// makeAsset sets b.asset to the one that is waiting.
+func (b *builder) makeAsset() (err error) {
+	a := b.waiting
+	b.waiting = nil
+	b.asset, err = b.appendAsset(b.asset[:0], a, uint32(b.nAssets), 0)
+	b.nVersions += uint64(len(a.Versions))
+	b.meta.Names[b.encoder.name(a.Owner)].Owned++
+	if b.nAssets++; b.nAssets >= 1<<32 {
+		return errTooLarge
+	}
+	return err
+}
+
+// writeWaiting puts the asset aside that is waiting, whose link did not come next.
 func (b *builder) writeWaiting() error {
 	if b.waiting == nil {
 		return nil
 	}
-	return b.writeAsset(0)
-}
-
-func (b *builder) writeAsset(link uint64) (err error) {
-	a := b.waiting
-	b.waiting = nil
-	if b.record, err = b.appendAsset(b.record[:0], a, uint32(b.nAssets), link); err != nil {
+	if err := b.makeAsset(); err != nil {
 		return err
 	}
-	b.nAssets++
-	b.nVersions += uint64(len(a.Versions))
-	b.meta.Names[b.encoder.name(a.Owner)].Owned++
-	return b.flush()
+	b.alone += uint64(len(b.asset))
+	return b.records.write(b.asset)
 }
 
-func (b *builder) flush() error {
-	_, err := b.out.Write(b.record)
-	b.off += uint64(len(b.record))
-	if b.off > maxOffset || b.nLinks >= 1<<32 || b.nAssets >= 1<<32 {
-		return refused("the matrix does not fit into a base")
-	}
-	return err
-}
-
-func (b *builder) spillID(id string) error {
-	if len(id) > 255 {
-		return refused("an id of %d bytes", len(id))
-	}
-	_, err := b.spilled.Write(append([]byte{byte(len(id))}, id...))
-	return err
-}
-
-// writeSections writes what is behind the records, the tables and the checksums still empty. They are written all the
-// same: a hole in the file could not be filled through the mapping when the disk is full.
-func (b *builder) writeSections() error {
-	b.recordsEnd = b.off
-	b.linkBuckets, b.assetBuckets, b.originalBuckets = bucketsFor(b.nLinks), bucketsFor(b.nAssets), bucketsFor(b.nVersions)
+// writeSections writes the file, with cells, tables and checksums still empty. They are written all the same: a hole in the
+// file could not be filled through the mapping when the disk is full.
+func (b *builder) writeSections(file *os.File) error {
 	encoded, err := json.Marshal(&b.meta)
 	if err != nil {
 		return err
 	}
 	b.metaBytes = uint64(len(encoded))
-	index := make([]byte, 0, 8*len(b.every))
-	for _, off := range b.every {
-		index = le.AppendUint64(index, off)
+	if b.size() > maxOffset {
+		return errTooLarge
 	}
+	out, off := bufio.NewWriterSize(file, writeBytes), uint64(0)
 	for _, s := range []struct {
 		at uint64
 		b  []byte
-	}{{b.everyAt(), index}, {b.metaAt(), encoded}, {b.size(), nil}} {
-		if err := b.pad(s.at); err != nil {
+	}{{headBytes, b.pilots}, {b.metaAt(), encoded}, {b.size(), nil}} {
+		if err := pad(out, s.at-off); err != nil {
 			return err
 		}
-		if _, err := b.out.Write(s.b); err != nil {
+		if _, err := out.Write(s.b); err != nil {
 			return err
 		}
-		b.off += uint64(len(s.b))
+		off = s.at + uint64(len(s.b))
 	}
-	return errors.Join(b.out.Flush(), b.spilled.Flush())
+	return out.Flush()
 }
 
-// pad writes zeros up to an offset.
-func (b *builder) pad(to uint64) error {
+// pad writes so many zeros.
+func pad(out *bufio.Writer, n uint64) error {
 	var zeros [headBytes]byte
-	for b.off < to {
-		n, err := b.out.Write(zeros[:min(to-b.off, headBytes)])
-		b.off += uint64(n)
+	for n > 0 {
+		written, err := out.Write(zeros[:min(n, headBytes)])
 		if err != nil {
 			return err
 		}
+		n -= uint64(written)
 	}
 	return nil
 }
 
-// weave is the second pass.
-func (b *builder) weave(ctx context.Context) error {
-	data, err := unix.Mmap(int(b.file.Fd()), 0, int(b.size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+// weave places the records in the file.
+func (b *builder) weave(ctx context.Context, file *os.File) error {
+	data, err := unix.Mmap(int(file.Fd()), 0, int(b.size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = unix.Munmap(data) }()
-	if _, err := b.spill.Seek(0, io.SeekStart); err != nil {
+	w := &weaver{baseHead: b.baseHead, data: data, pilots: b.pilots, twice: b.twice, notes: b.notes.mapped, more: b.moreAt()}
+	if w.records, err = b.records.mapAll(); err != nil {
 		return err
 	}
-	return faulting(func() error {
-		w := &weaver{baseHead: b.baseHead, names: b.meta.Names, data: data, spilled: bufio.NewReader(b.spill)}
-		if err := w.weave(ctx); err != nil {
-			return err
-		}
-		b.seal(data)
-		return nil
-	})
+	if err := w.weave(ctx); err != nil {
+		return err
+	}
+	b.seal(data)
+	return nil
 }
 
 // seal writes the checksums and the header.

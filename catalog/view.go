@@ -141,11 +141,6 @@ func (v *View) Products() iter.Seq[*asset.Product] {
 // allocates nothing.
 func (v *View) Find(product, name string, number int) (e asset.Entry, ok bool) {
 	if b := v.base; b != nil {
-		if l, r, at := b.findPair(product, name); l != nil && !v.hiddenLinks.has(l.ordinal()) && !v.hiddenAssets.has(r.ordinal()) {
-			ok = v.fill(&e, l, r, at, number)
-			runtime.KeepAlive(b)
-			return e, ok
-		}
 		if r, _, known := b.findLink(product, name); known {
 			ok = v.findKnown(&e, r, number)
 			runtime.KeepAlive(b)
