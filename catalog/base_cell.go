@@ -78,8 +78,10 @@ func (b *base) findLink(product, name string) (linkRecord, uint64, bool) {
 	}
 	b.fetch(cell)
 	if b.data[cell] == kindLink { // as nearly always
-		r, ok := b.link(cell)
-		return r, cell, ok && b.isLink(r, product, name)
+		if r, ok := b.link(cell); ok && b.isLink(r, product, name) {
+			return r, cell, true
+		}
+		return nil, 0, false
 	}
 	for at, r := range b.inCell(cell) {
 		if b.isLink(r, product, name) {

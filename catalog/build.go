@@ -1,9 +1,7 @@
 package catalog
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -16,14 +14,18 @@ import (
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
-// A builder writes a base file with a heap that hardly grows with it. The records come in the order of their names and are
-// put aside as they come, with a note about each link. From the notes follow the perfect hash function and how large a cell
-// is to be; with that the file is laid out, and the records are placed in it.
+// A builder writes a base file with a heap that hardly grows with it. The links come in the order of their names, each with
+// its asset if that has not been yet, and are put aside with a note each. From the notes follow the perfect hash function
+// and how large a cell is to be. Then the cells are written, part by part, and last comes, in the mapped file, what could
+// not be known before: tables, and what leads from one record to another.
 type builder struct {
 	encoder
 	baseHead
-	records *spill
-	notes   *spill // of links
+	records *spill   // links, each with its asset behind it, or with a reference
+	notes   *spill   // of the links
+	more    *spill   // what is in no cell
+	entries *spill   // of keyed
+	ends    []uint64 // the first entry of each part, and the end
 
 	products map[string]bool
 	waiting  *asset.Asset // written behind its link if that comes next, else by itself
@@ -31,7 +33,6 @@ type builder struct {
 	name     string
 	link     []byte // the records that are being made
 	asset    []byte
-	alone    uint64 // bytes of assets that did not come directly before their first link
 
 	pilots []byte
 	twice  map[uint64]bool // keys that more than one link has
@@ -40,20 +41,28 @@ type builder struct {
 // A note is what is known about a link while the base is not laid out.
 type note struct {
 	key  uint64 // at first the hash
-	link uint32 // bytes of its record, and of its asset's, 0 when that stands elsewhere
+	at   uint64 // where the link is put aside
+	link uint32 // bytes of its record, and of its asset's behind it, 0 for a reference
 	own  uint32
 }
 
-const noteBytes = 16
+const noteBytes = 24
 
-// kindID is what stands, among the records that are put aside, behind a link to an asset that came before: the id's length
-// and the id.
-const kindID = 'I'
+func (n note) append(b []byte) []byte {
+	return le.AppendUint32(le.AppendUint32(le.AppendUint64(le.AppendUint64(b, n.key), n.at), n.link), n.own)
+}
+
+// noteAt returns note i.
+func noteAt(notes []byte, i uint64) note {
+	n := notes[i*noteBytes:]
+	return note{le.Uint64(n), le.Uint64(n[8:]), le.Uint32(n[16:]), le.Uint32(n[20:])}
+}
 
 // Import writes the base file of a matrix at m's Revision, Epoch and Hash into dir. The records come as mutations: all
-// PutProduct first, then all PutLink in the order of (product, name), each asset as PutAsset somewhere before the first
-// of its links, best directly before it. It fails with [asset.ErrInvalid] for records in another order, or that refer to
-// nothing. Its heap does not grow with the matrix; on the disk it needs room for all records once more.
+// PutProduct first, then all PutLink in the order of (product, name), and each asset as PutAsset anywhere among them, best
+// directly before the first of its links, where it comes to stand with it. It fails with [asset.ErrInvalid] for records in
+// another order, or that refer to nothing. Its heap hardly grows with the matrix; in dir it needs room for all records once
+// more.
 func Import(ctx context.Context, dir string, m Manifest, records iter.Seq[Mutation]) error {
 	at := baseHead{revision: m.Revision, epoch: m.Epoch, hash: m.Hash, committed: m.Created}
 	return build(ctx, directory(dir).base(m.Revision), at, meta{}, records, func() error { return nil })
@@ -73,8 +82,7 @@ func build(ctx context.Context, path string, at baseHead, rest meta, records ite
 		return fmt.Errorf("base: %w", err)
 	}
 	defer func() {
-		b.records.close()
-		b.notes.close()
+		b.close()
 		_ = file.Close()
 		if err != nil {
 			_ = os.Remove(temporary)
@@ -85,8 +93,8 @@ func build(ctx context.Context, path string, at baseHead, rest meta, records ite
 		func() error { return b.open(filepath.Dir(path)) },
 		func() error { return b.writeRecords(ctx, records) },
 		missing,
-		func() error { return faulting(func() error { return b.layOut(ctx, filepath.Dir(path)) }) },
-		func() error { return b.writeSections(file) },
+		func() error { return faulting(func() error { return b.layOut(ctx) }) },
+		func() error { return faulting(func() error { return b.place(ctx, file) }) },
 		func() error { return faulting(func() error { return b.weave(ctx, file) }) },
 		file.Sync,
 		func() error { return os.Rename(temporary, path) },
@@ -100,11 +108,18 @@ func build(ctx context.Context, path string, at baseHead, rest meta, records ite
 }
 
 func (b *builder) open(dir string) (err error) {
-	if b.records, err = newSpill(dir); err != nil {
-		return err
+	for _, s := range []**spill{&b.records, &b.notes, &b.more, &b.entries} {
+		if *s, err = newSpill(dir); err != nil {
+			return err
+		}
 	}
-	b.notes, err = newSpill(dir)
-	return err
+	return nil
+}
+
+func (b *builder) close() {
+	for _, s := range []*spill{b.records, b.notes, b.more, b.entries} {
+		s.close()
+	}
 }
 
 // writeBytes is how much of a base is written at a time: the size of a huge page, because a file system that can (ext4 as
@@ -164,7 +179,8 @@ func (b *builder) writeProduct(p *asset.Product) error {
 	return nil
 }
 
-// writeLink puts the link aside, and behind it the asset that is waiting if it is the link's, or else the id.
+// writeLink puts the link aside, and behind it the asset that is waiting if it is the link's, or else a reference, which is
+// the length of the asset's id and the id.
 func (b *builder) writeLink(l *asset.Link) error {
 	if err := b.known(l.Product); err != nil {
 		return err
@@ -182,20 +198,16 @@ func (b *builder) writeLink(l *asset.Link) error {
 	if err := b.makeLink(l); err != nil {
 		return err
 	}
-	n := note{key: hashLink(l.Product, l.Name), link: uint32(len(b.link))}
+	n := note{key: hashLink(l.Product, l.Name), at: b.records.size, link: uint32(len(b.link))}
 	if own {
 		if err := b.makeAsset(); err != nil {
 			return err
 		}
 		n.own = uint32(len(b.asset))
-	} else if b.asset = append(append(b.asset[:0], kindID, byte(len(l.Asset))), l.Asset...); len(l.Asset) > maxIDBytes {
+	} else if b.asset = append(append(b.asset[:0], byte(len(l.Asset))), l.Asset...); len(l.Asset) > maxIDBytes {
 		return refused("an id of %d bytes", len(l.Asset))
 	}
 	return errors.Join(b.records.write(b.link), b.records.write(b.asset), b.notes.write(n.append(nil)))
-}
-
-func (n note) append(b []byte) []byte {
-	return le.AppendUint32(le.AppendUint32(le.AppendUint64(b, n.key), n.link), n.own)
 }
 
 // makeLink sets b.link.
@@ -227,7 +239,7 @@ func (b *builder) makeAsset() (err error) {
 	return err
 }
 
-// writeWaiting puts the asset aside that is waiting, whose link did not come next.
+// writeWaiting writes the asset that is waiting, whose link did not come next.
 func (b *builder) writeWaiting() error {
 	if b.waiting == nil {
 		return nil
@@ -235,61 +247,17 @@ func (b *builder) writeWaiting() error {
 	if err := b.makeAsset(); err != nil {
 		return err
 	}
-	b.alone += uint64(len(b.asset))
-	return b.records.write(b.asset)
+	return b.more.write(b.asset)
 }
 
-// writeSections writes the file, with cells, tables and checksums still empty. They are written all the same: a hole in the
-// file could not be filled through the mapping when the disk is full.
-func (b *builder) writeSections(file *os.File) error {
-	encoded, err := json.Marshal(&b.meta)
-	if err != nil {
-		return err
-	}
-	b.metaBytes = uint64(len(encoded))
-	if b.size() > maxOffset {
-		return errTooLarge
-	}
-	out, off := bufio.NewWriterSize(file, writeBytes), uint64(0)
-	for _, s := range []struct {
-		at uint64
-		b  []byte
-	}{{headBytes, b.pilots}, {b.metaAt(), encoded}, {b.size(), nil}} {
-		if err := pad(out, s.at-off); err != nil {
-			return err
-		}
-		if _, err := out.Write(s.b); err != nil {
-			return err
-		}
-		off = s.at + uint64(len(s.b))
-	}
-	return out.Flush()
-}
-
-// pad writes so many zeros.
-func pad(out *bufio.Writer, n uint64) error {
-	var zeros [headBytes]byte
-	for n > 0 {
-		written, err := out.Write(zeros[:min(n, headBytes)])
-		if err != nil {
-			return err
-		}
-		n -= uint64(written)
-	}
-	return nil
-}
-
-// weave places the records in the file.
+// weave fills in the tables and what leads from record to record, and seals the file.
 func (b *builder) weave(ctx context.Context, file *os.File) error {
 	data, err := unix.Mmap(int(file.Fd()), 0, int(b.size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = unix.Munmap(data) }()
-	w := &weaver{baseHead: b.baseHead, data: data, pilots: b.pilots, twice: b.twice, notes: b.notes.mapped, more: b.moreAt()}
-	if w.records, err = b.records.mapAll(); err != nil {
-		return err
-	}
+	w := &weaver{baseHead: b.baseHead, data: data, notes: b.notes.mapped, records: b.records.mapped}
 	if err := w.weave(ctx); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -8,8 +9,16 @@ import (
 	"slices"
 )
 
+// A keyed is a link by its key.
+type keyed struct {
+	key  uint64
+	link uint64 // the ordinal
+}
+
+const entryBytes = 16
+
 // layOut finds the perfect hash function, and how large cells are to be. In the notes it replaces hashes by keys.
-func (b *builder) layOut(ctx context.Context, dir string) error {
+func (b *builder) layOut(ctx context.Context) error {
 	notes, err := b.notes.mapAll()
 	if err != nil {
 		return err
@@ -17,125 +26,133 @@ func (b *builder) layOut(ctx context.Context, dir string) error {
 	var seed [8]byte
 	_, _ = rand.Read(seed[:]) // it always succeeds
 	b.perfect = perfectFor(le.Uint64(seed[:]), b.nLinks)
-	keys, err := newSpill(dir)
-	if err != nil {
+	for i := range b.nLinks {
+		le.PutUint64(notes[i*noteBytes:], b.key(noteAt(notes, i).key))
+	}
+	if err := b.sortEntries(ctx, notes); err != nil {
 		return err
 	}
-	defer keys.close()
-	if err := keys.grow(8 * int(b.nLinks)); err != nil {
-		return err
-	}
-	if err := b.findAllPilots(ctx, b.keysByPart(notes, keys.mapped)); err != nil {
+	if err := b.findAllPilots(ctx); err != nil {
 		return err
 	}
 	b.chooseCell(notes)
 	return nil
 }
 
-// noteAt returns note i.
-func noteAt(notes []byte, i int) note {
-	n := notes[i*noteBytes:]
-	return note{le.Uint64(n), le.Uint32(n[8:]), le.Uint32(n[12:])}
-}
-
-// keysByPart sets keys, which has room for all of them, to the keys of each part, in order, and returns a part's section
-// each. A key that is there twice is left out the second time, and known from then on.
-func (b *builder) keysByPart(notes, keys []byte) [][]byte {
-	ends := make([]int, b.parts+1)
-	for i := range int(b.nLinks) {
-		key := b.key(noteAt(notes, i).key)
-		le.PutUint64(notes[i*noteBytes:], key)
-		part, _ := b.part(key)
-		ends[part+1]++
+// sortEntries makes the entries, by part, and in the order of their keys.
+func (b *builder) sortEntries(ctx context.Context, notes []byte) error {
+	if err := b.entries.grow(entryBytes * b.nLinks); err != nil {
+		return err
 	}
-	for i := range b.parts {
-		ends[i+1] += ends[i]
+	b.ends = make([]uint64, b.parts+1)
+	for i := range b.nLinks {
+		part, _ := b.part(noteAt(notes, i).key)
+		b.ends[part+1]++
 	}
-	next := slices.Clone(ends)
-	for i := range int(b.nLinks) {
+	for part := range b.parts {
+		b.ends[part+1] += b.ends[part]
+	}
+	next := slices.Clone(b.ends)
+	for i := range b.nLinks {
 		key := noteAt(notes, i).key
 		part, _ := b.part(key)
-		le.PutUint64(keys[8*next[part]:], key)
+		keyed{key, i}.put(b.entries.mapped[entryBytes*next[part]:])
 		next[part]++
 	}
-	parts := make([][]byte, b.parts)
-	for i := range parts {
-		section := keys[8*ends[i] : 8*ends[i+1]]
-		sorted := decodeKeys(nil, section)
-		slices.Sort(sorted)
-		parts[i] = section[:0]
-		for k, key := range sorted {
-			if k > 0 && key == sorted[k-1] {
-				b.twice[key] = true
-				continue
-			}
-			parts[i] = le.AppendUint64(parts[i], key)
+	for part := range b.parts {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b.sortPart(part)
+	}
+	return nil
+}
+
+func (e keyed) put(b []byte) {
+	le.PutUint64(b, e.key)
+	le.PutUint64(b[8:], e.link)
+}
+
+// entriesOf returns the entries of a part.
+func (b *builder) entriesOf(part uint64) []keyed {
+	entries := make([]keyed, b.ends[part+1]-b.ends[part])
+	for i := range entries {
+		e := b.entries.mapped[entryBytes*(b.ends[part]+uint64(i)):]
+		entries[i] = keyed{le.Uint64(e), le.Uint64(e[8:])}
+	}
+	return entries
+}
+
+// sortPart sorts the entries of a part, and finds the keys that are there more than once.
+func (b *builder) sortPart(part uint64) {
+	entries := b.entriesOf(part)
+	slices.SortFunc(entries, func(e, f keyed) int { return cmp.Or(cmp.Compare(e.key, f.key), cmp.Compare(e.link, f.link)) })
+	for i, e := range entries {
+		e.put(b.entries.mapped[entryBytes*(b.ends[part]+uint64(i)):])
+		if i > 0 && e.key == entries[i-1].key {
+			b.twice[e.key] = true
 		}
 	}
-	return parts
 }
 
-func decodeKeys(keys []uint64, b []byte) []uint64 {
-	for ; len(b) > 0; b = b[8:] {
-		keys = append(keys, le.Uint64(b))
-	}
-	return keys
-}
-
-// findAllPilots sets b's pilots, and b's number of cells.
-func (b *builder) findAllPilots(ctx context.Context, parts [][]byte) error {
-	most := 0
-	for _, keys := range parts {
-		most = max(most, len(keys)/8)
+// findAllPilots sets b's pilots, and how many cells a part has.
+func (b *builder) findAllPilots(ctx context.Context) error {
+	most := uint64(0)
+	for part := range b.parts {
+		most = max(most, b.ends[part+1]-b.ends[part])
 	}
 	b.pilots = make([]byte, b.pilotsLen())
 	for b.cells = uint64(float64(most)/maxLoad) + 1; ; b.cells += b.cells/64 + 1 {
-		switch found, err := b.findPilotsOf(ctx, parts); {
+		switch found, err := b.findPilotsOfParts(ctx); {
 		case err != nil || found:
 			return err
-		case b.cells > 2*uint64(most)+maxCell:
-			return fmt.Errorf("no perfect hash function was found with %d cells for %d links", b.cells, most)
+		case b.cells > 2*most+100:
+			return fmt.Errorf("no perfect hash function was found for %d links", b.nLinks)
 		}
 	}
 }
 
-func (b *builder) findPilotsOf(ctx context.Context, parts [][]byte) (found bool, err error) {
+func (b *builder) findPilotsOfParts(ctx context.Context) (found bool, err error) {
 	var keys []uint64
-	for i := range parts {
+	for part := range b.parts {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		keys = decodeKeys(keys[:0], parts[i])
-		if !b.findPilots(b.pilots[uint64(i)*b.groups:][:b.groups], keys) {
+		keys = keys[:0]
+		for _, e := range b.entriesOf(part) {
+			keys = append(keys, e.key)
+		}
+		if !b.findPilots(b.pilotsOf(part), slices.Compact(keys)) {
 			return false, nil
 		}
 	}
 	return true, nil
 }
 
-// chooseCell sets the size of a cell, and with it where the records end: what makes the file smallest, where a byte that is
-// in no cell counts for one and a half, as it takes one more load from memory.
+// pilotsOf returns the pilots of a part.
+func (b *builder) pilotsOf(part uint64) []byte { return b.pilots[part*b.groups:][:b.groups] }
+
+// chooseCell sets the size of a cell to what makes the file smallest, where a byte that is in no cell counts for one and a
+// half, as it takes one more load from memory.
 func (b *builder) chooseCell(notes []byte) {
-	more, outside := b.alone, uint64(0)
-	var needs [maxCell/cellStep + 2]uint64 // bytes that need a cell of so many steps
-	for i := range int(b.nLinks) {
+	const most = maxCell / cellStep
+	var needs [most + 2]uint64 // bytes that need a cell of so many steps; the last needs too many
+	outside := uint64(0)
+	for i := range b.nLinks {
 		n := noteAt(notes, i)
-		link, own := uint64(n.link), uint64(n.own)
 		if b.twice[n.key] {
-			more += link + own + farBytes
 			continue
 		}
-		needs[min((link+cellStep-1)/cellStep, maxCell/cellStep+1)] += link
-		needs[min((link+own+cellStep-1)/cellStep, maxCell/cellStep+1)] += own
+		link, own := uint64(n.link), uint64(n.own)
+		needs[min((link+cellStep-1)/cellStep, most+1)] += link
+		needs[min((link+own+cellStep-1)/cellStep, most+1)] += own
 		outside += link + own
 	}
 	lowest := uint64(math.MaxUint64)
-	for steps := uint64(1); steps <= maxCell/cellStep; steps++ {
+	for steps := uint64(1); steps <= most; steps++ {
 		outside -= needs[steps]
 		if cost := steps*cellStep*b.cellsLen() + outside*3/2; cost < lowest {
-			lowest, b.cellBytes, b.recordsEnd = cost, steps*cellStep, more+outside
+			lowest, b.cellBytes = cost, steps*cellStep
 		}
 	}
-	b.recordsEnd += b.moreAt()
-	b.assetBuckets, b.originalBuckets = bucketsFor(b.nAssets), bucketsFor(b.nVersions)
 }

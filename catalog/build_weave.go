@@ -7,96 +7,104 @@ import (
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
-// A weaver places records in a base that is laid out, enters them into the tables, and fills in what leads from one to
-// another.
+// A weaver fills in a base, of which the records are in their places, what leads to them: the order of the links, the
+// tables, and the chains of an asset's links and of an original's versions.
 type weaver struct {
 	baseHead
-	data    []byte // the base
-	records []byte // what is to be placed
-	notes   []byte
-	pilots  []byte
-	twice   map[uint64]bool
-	more    uint64 // the offset of the next record that is in no cell
-	links   int    // that were placed
+	data           []byte // the base
+	notes, records []byte // as the builder has them
 }
 
 func (w *weaver) weave(ctx context.Context) error {
-	for n := 0; len(w.records) > 0; n++ {
-		if n%checkEvery == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err := w.weaveNext(); err != nil {
-			return err
+	for _, step := range []struct {
+		n  uint64
+		do func(i uint64) error
+	}{{w.cellsLen(), w.weaveCell}, {1, w.weaveMore}, {w.nLinks, w.join}} {
+		for i := range step.n {
+			if i%checkEvery == 0 && ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err := step.do(i); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// take returns the next n bytes of the records.
-func (w *weaver) take(n uint32) []byte {
-	b := w.records[:n]
-	w.records = w.records[n:]
-	return b
+// weaveCell says which links a cell has, and enters the asset that is in it.
+func (w *weaver) weaveCell(number uint64) error {
+	at := w.cellsAt() + number*w.cellBytes
+	switch w.data[at] {
+	case kindLink:
+		r := linkRecord(w.data[at:])
+		le.PutUint32(w.order(uint64(r.ordinal())), uint32(number))
+		if own := at + uint64(linkBytes(r.flags(), len(r.name()))); own == r.asset() {
+			return w.weaveAsset(own)
+		}
+	case kindFar:
+		for at != 0 {
+			far := farRecord(w.data[at:])
+			le.PutUint32(w.order(uint64(linkRecord(w.data[far.link():]).ordinal())), uint32(number))
+			at = far.next()
+		}
+	}
+	return nil
 }
 
-// weaveNext places an asset that stands alone, or a link and its asset if that comes behind it.
-func (w *weaver) weaveNext() error {
-	if w.records[0] == kindAsset {
-		return w.weaveAsset(w.append(w.take(le.Uint32(w.records[4:]))))
+// order returns the place for the number of the cell of a link.
+func (w *weaver) order(ordinal uint64) []byte { return w.data[w.orderAt()+orderBytes*ordinal:] }
+
+// weaveMore enters the assets that are in no cell.
+func (w *weaver) weaveMore(uint64) error {
+	for at := w.moreAt(); at < w.recordsEnd; {
+		switch w.data[at] {
+		case kindFar:
+			at += farBytes
+		case kindLink:
+			r := linkRecord(w.data[at:])
+			at += uint64(linkBytes(r.flags(), len(r.name())))
+		default:
+			if err := w.weaveAsset(at); err != nil {
+				return err
+			}
+			at += uint64(le.Uint32(w.data[at+4:]))
+		}
 	}
-	n := noteAt(w.notes, w.links)
-	link, room := w.weaveLink(n.key, w.take(n.link))
-	w.links++
-	if n.own == 0 {
-		return w.join(link, w.take(2 + uint32(w.records[1]))[2:])
-	}
-	own, at := w.take(n.own), link+uint64(n.link)
-	if uint64(len(own)) > room {
-		at = w.append(own)
-	} else {
-		copy(w.data[at:], own)
-	}
-	le.PutUint64(w.data[link+16:], at)
-	le.PutUint64(w.data[at+24:], link)
-	return w.weaveAsset(at)
+	return nil
 }
 
-// append places what fits into no cell.
-func (w *weaver) append(record []byte) (at uint64) {
-	at = w.more
-	w.more += uint64(copy(w.data[at:w.recordsEnd], record))
-	return at
-}
-
-// weaveLink places a link, and returns where, and how much room is behind it in its cell.
-func (w *weaver) weaveLink(key uint64, r []byte) (at, room uint64) {
-	part, rest := w.part(key)
-	number := part*w.cells + w.cell(key, w.pilots[part*w.groups+w.group(rest)])
-	le.PutUint32(w.data[w.orderAt()+orderBytes*uint64(w.links):], uint32(number))
-	cell := w.data[w.cellsAt()+number*w.cellBytes:][:w.cellBytes]
-	if uint64(len(r)) <= w.cellBytes && !w.twice[key] {
-		return w.cellsAt() + number*w.cellBytes, uint64(len(cell) - copy(cell, r))
+// join puts a link that came without its asset in front of the asset's others.
+func (w *weaver) join(ordinal uint64) error {
+	n := noteAt(w.notes, ordinal)
+	if n.own > 0 {
+		return nil
 	}
-	next := uint64(0)
-	if cell[0] == kindFar {
-		next = w.append(cell[:farBytes])
-	}
-	at = w.append(r)
-	copy(cell, appendFar(nil, at, next))
-	return at, 0
-}
-
-// join puts the link at an offset in front of the others of the asset with an id.
-func (w *weaver) join(link uint64, id []byte) error {
+	link := w.linkAt(ordinal)
+	reference := w.records[n.at+uint64(n.link):]
+	id := reference[1:][:reference[0]]
 	_, at := w.slot(table{w.assetsAt(), w.assetBuckets}, hashAsset(borrow(id)), w.isAsset(id))
 	if at == 0 {
-		return refused("link %q is to asset %q, which does not come before it", linkRecord(w.data[link:]).name(), id)
+		return refused("link %q is to asset %q, which does not come", linkRecord(w.data[link:]).name(), id)
 	}
 	links := w.data[at+24:]
 	le.PutUint64(w.data[link+16:], at)
 	le.PutUint64(w.data[link+24:], le.Uint64(links))
 	le.PutUint64(links, link)
 	return nil
+}
+
+// linkAt returns the offset of a link.
+func (w *weaver) linkAt(ordinal uint64) uint64 {
+	at := w.cellsAt() + uint64(le.Uint32(w.order(ordinal)))*w.cellBytes
+	for w.data[at] == kindFar {
+		far := farRecord(w.data[at:])
+		if linkRecord(w.data[far.link():]).ordinal() == uint32(ordinal) {
+			return far.link()
+		}
+		at = far.next()
+	}
+	return at
 }
 
 // weaveAsset enters the asset at an offset, and its originals.

@@ -11,7 +11,7 @@ import (
 type spill struct {
 	file   *os.File
 	out    *bufio.Writer
-	size   int
+	size   uint64
 	mapped []byte
 }
 
@@ -26,7 +26,7 @@ func newSpill(dir string) (*spill, error) {
 
 func (s *spill) write(b []byte) error {
 	n, err := s.out.Write(b)
-	s.size += n
+	s.size += uint64(n)
 	return err
 }
 
@@ -35,12 +35,12 @@ func (s *spill) mapAll() (_ []byte, err error) {
 	if err := s.out.Flush(); err != nil || s.size == 0 {
 		return nil, err
 	}
-	s.mapped, err = unix.Mmap(int(s.file.Fd()), 0, s.size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	s.mapped, err = unix.Mmap(int(s.file.Fd()), 0, int(s.size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	return s.mapped, err
 }
 
 // grow makes the spill, of which nothing was written, so many bytes long, and maps it.
-func (s *spill) grow(size int) error {
+func (s *spill) grow(size uint64) error {
 	s.size = size
 	if err := s.file.Truncate(int64(size)); err != nil {
 		return err
