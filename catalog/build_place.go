@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"slices"
 )
 
 // A placing writes a base from front to back, its tables and checksums still empty.
@@ -38,10 +39,16 @@ func (b *builder) place(ctx context.Context, file *os.File) error {
 	return nil
 }
 
+// write writes b so that the file is written in blocks of writeBytes, however long b is: of more than it can buffer, a
+// bufio.Writer makes one write that ends anywhere.
 func (p *placing) write(b []byte) error {
-	n, err := p.out.Write(b)
-	p.off += uint64(n)
-	return err
+	for piece := range slices.Chunk(b, headBytes) {
+		n, err := p.out.Write(piece)
+		if p.off += uint64(n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pad writes zeros up to an offset.
