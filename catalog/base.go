@@ -276,6 +276,9 @@ func (b *base) load() (err error) {
 	}
 	b.verified = make([]atomic.Uint64, (b.blocks()+63)/64)
 	b.begin = b.cellsAt()
+	if !b.touch(headBytes, b.pilotsLen()) { // now, and not at each lookup
+		return errors.New("its pilots are damaged")
+	}
 	b.assets = table{b.assetsAt(), b.assetBuckets}
 	b.originals = table{b.originalsAt(), b.originalBuckets}
 	return b.loadMeta()

@@ -35,14 +35,11 @@ func appendFar(b []byte, link, next uint64) []byte {
 }
 
 // cellOf returns the offset of the cell that a link with that hash would have.
-func (b *base) cellOf(hash uint64) (off uint64, ok bool) {
+func (b *base) cellOf(hash uint64) uint64 {
 	key := b.key(hash)
 	part, rest := b.part(key)
-	at := headBytes + part*b.groups + b.group(rest)
-	if !b.touch(at, 1) {
-		return 0, false
-	}
-	return b.begin + (part*b.cells+b.cell(key, b.data[at]))*b.cellBytes, true
+	pilot := b.data[headBytes+part*b.groups+b.group(rest)]
+	return b.begin + (part*b.cells+b.cell(key, pilot))*b.cellBytes
 }
 
 // inCell returns the links of the cell at off, of which there is one at most but for those with the same hash.
@@ -72,23 +69,35 @@ func (b *base) inCell(off uint64) iter.Seq2[uint64, linkRecord] {
 
 // findLink returns a product's link with that name, and where its record is.
 func (b *base) findLink(product, name string) (linkRecord, uint64, bool) {
-	cell, ok := b.cellOf(hashLink(product, name))
-	if !ok || !b.inRecords(cell, b.cellBytes) {
+	off := b.cellOf(hashLink(product, name))
+	if !b.touch(off, b.cellBytes) {
 		return nil, 0, false
 	}
-	b.fetch(cell)
-	if b.data[cell] == kindLink { // as nearly always
-		if r, ok := b.link(cell); ok && b.isLink(r, product, name) {
-			return r, cell, true
+	cell := b.data[off : off+b.cellBytes : off+b.cellBytes]
+	fetch(cell)
+	if cell[0] == kindLink { // as nearly always
+		if r, ok := b.linkIn(cell, off); ok && b.isLink(r, product, name) {
+			return r, off, true
 		}
 		return nil, 0, false
 	}
-	for at, r := range b.inCell(cell) {
+	for at, r := range b.inCell(off) {
 		if b.isLink(r, product, name) {
 			return r, at, true
 		}
 	}
 	return nil, 0, false
+}
+
+// assetOf returns the record of the asset of a link whose record is at an offset, and where that is.
+func (b *base) assetOf(l linkRecord, at uint64) (assetRecord, uint64, bool) {
+	own := l.asset()
+	if behind := l[len(l):cap(l)]; own == at+uint64(len(l)) && len(behind) >= assetHead {
+		r, ok := b.assetIn(assetRecord(behind), own)
+		return r, own, ok
+	}
+	r, ok := b.asset(own)
+	return r, own, ok
 }
 
 // isLink reports whether the link is that of a product with that name.
@@ -97,10 +106,10 @@ func (b *base) isLink(r linkRecord, product, name string) bool {
 }
 
 // fetch begins to load all of a cell, of which the asset would otherwise wait for the link.
-func (b *base) fetch(cell uint64) {
+func fetch(cell []byte) {
 	var sum byte
-	for at := cell + cellStep; at < cell+b.cellBytes; at += cellStep {
-		sum ^= b.data[at]
+	for i := cellStep; i < len(cell); i += cellStep {
+		sum ^= cell[i]
 	}
 	loaded(sum)
 }

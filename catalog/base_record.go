@@ -188,14 +188,23 @@ func borrow(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b))
 
 // link returns the link's record at off.
 func (b *base) link(off uint64) (linkRecord, bool) {
-	if !b.inRecords(off, linkHead) || b.data[off] != kindLink {
-		return nil, b.malformed(off)
+	if !b.inRecords(off, linkHead) {
+		return nil, false
 	}
 	n := uint64(linkBytes(b.data[off+1], int(le.Uint16(b.data[off+2:]))))
 	if !b.inRecords(off, n) {
 		return nil, false
 	}
-	r := linkRecord(b.data[off : off+n])
+	return b.linkIn(b.data[off:off+n:off+n], off)
+}
+
+// linkIn returns the link's record at the front of bytes that may be read, which are those at off; its capacity is theirs.
+func (b *base) linkIn(bytes []byte, off uint64) (linkRecord, bool) {
+	n := linkBytes(bytes[1], int(le.Uint16(bytes[2:])))
+	if bytes[0] != kindLink || n > len(bytes) {
+		return nil, b.malformed(off)
+	}
+	r := linkRecord(bytes[:n])
 	if uint64(r.ordinal()) >= b.nLinks || r.product() >= uint32(len(b.meta.Names)) {
 		return nil, b.malformed(off)
 	}
@@ -204,14 +213,23 @@ func (b *base) link(off uint64) (linkRecord, bool) {
 
 // asset returns the asset's record at off, with a list of places that lie in it.
 func (b *base) asset(off uint64) (assetRecord, bool) {
-	if !b.inRecords(off, assetHead) || b.data[off] != kindAsset {
-		return nil, b.malformed(off)
+	if !b.inRecords(off, assetHead) {
+		return nil, false
 	}
 	n := uint64(le.Uint32(b.data[off+4:]))
 	if n < assetHead || !b.inRecords(off, n) {
 		return nil, b.malformed(off)
 	}
-	r := assetRecord(b.data[off : off+n])
+	return b.assetIn(b.data[off:off+n:off+n], off)
+}
+
+// assetIn is asset for bytes that may be read, which are those at off; there are assetHead at least.
+func (b *base) assetIn(bytes []byte, off uint64) (assetRecord, bool) {
+	n := le.Uint32(bytes[4:])
+	if bytes[0] != kindAsset || n < assetHead || n > uint32(len(bytes)) {
+		return nil, b.malformed(off)
+	}
+	r := assetRecord(bytes[:n:n])
 	return r, b.sound(r) || b.malformed(off)
 }
 

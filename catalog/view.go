@@ -141,8 +141,8 @@ func (v *View) Products() iter.Seq[*asset.Product] {
 // allocates nothing.
 func (v *View) Find(product, name string, number int) (e asset.Entry, ok bool) {
 	if b := v.base; b != nil {
-		if r, _, known := b.findLink(product, name); known {
-			ok = v.findKnown(&e, r, number)
+		if r, at, known := b.findLink(product, name); known {
+			ok = v.findKnown(&e, r, at, number)
 			runtime.KeepAlive(b)
 			return e, ok
 		}
@@ -153,19 +153,19 @@ func (v *View) Find(product, name string, number int) (e asset.Entry, ok bool) {
 	return e, ok
 }
 
-// findKnown sets e to what a link leads to that the base has, hidden or not.
-func (v *View) findKnown(e *asset.Entry, r linkRecord, number int) bool {
+// findKnown sets e to what a link leads to that the base has at an offset, hidden or not.
+func (v *View) findKnown(e *asset.Entry, r linkRecord, at uint64, number int) bool {
 	if !v.hiddenLinks.has(r.ordinal()) {
-		return v.findInBase(e, r, number)
+		return v.findInBase(e, r, at, number)
 	}
 	l := v.hiddenLinks.successor(r.ordinal())
 	return l != nil && v.findChanged(e, l, number)
 }
 
-// findInBase sets e to what a link of the base leads to.
-func (v *View) findInBase(e *asset.Entry, l linkRecord, number int) bool {
-	b, at := v.base, l.asset()
-	r, ok := b.asset(at)
+// findInBase sets e to what a link of the base leads to, of which the record is at an offset.
+func (v *View) findInBase(e *asset.Entry, l linkRecord, at uint64, number int) bool {
+	b := v.base
+	r, at, ok := b.assetOf(l, at)
 	if !ok {
 		return false
 	}
