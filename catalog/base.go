@@ -50,6 +50,7 @@ type base struct {
 	mapping *mapping
 
 	begin             uint64 // cellsAt
+	pilots            []byte // on the heap, as every lookup asks them
 	assets, originals table
 
 	verified []atomic.Uint64 // a bit for each block
@@ -276,12 +277,22 @@ func (b *base) load() (err error) {
 	}
 	b.verified = make([]atomic.Uint64, (b.blocks()+63)/64)
 	b.begin = b.cellsAt()
-	if !b.touch(headBytes, b.pilotsLen()) { // now, and not at each lookup
-		return errors.New("its pilots are damaged")
+	if err := b.loadPilots(); err != nil {
+		return err
 	}
 	b.assets = table{b.assetsAt(), b.assetBuckets}
 	b.originals = table{b.originalsAt(), b.originalBuckets}
 	return b.loadMeta()
+}
+
+func (b *base) loadPilots() error {
+	if !b.touch(headBytes, b.pilotsLen()) {
+		return errors.New("its pilots are damaged")
+	}
+	return faulting(func() error {
+		b.pilots = bytes.Clone(b.data[headBytes:][:b.pilotsLen()])
+		return nil
+	})
 }
 
 func (b *base) loadMeta() error {

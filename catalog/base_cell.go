@@ -38,7 +38,7 @@ func appendFar(b []byte, link, next uint64) []byte {
 func (b *base) cellOf(hash uint64) uint64 {
 	key := b.key(hash)
 	part, rest := b.part(key)
-	pilot := b.data[headBytes+part*b.groups+b.group(rest)]
+	pilot := b.pilots[part*b.groups+b.group(rest)]
 	return b.begin + (part*b.cells+b.cell(key, pilot))*b.cellBytes
 }
 

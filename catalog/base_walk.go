@@ -127,7 +127,7 @@ func (b *base) use(off uint64) (u baseUse, ok bool) {
 	if u.asset, ok = b.asset(u.at); !ok {
 		return u, false
 	}
-	if back > uint64(len(u.asset)-versionHead) {
+	if back+versionHead > uint64(len(u.asset)) {
 		return u, b.malformed(off)
 	}
 	u.version = versionRecord(u.asset[back:])
