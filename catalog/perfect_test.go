@@ -93,7 +93,9 @@ func TestLinksWithTheSameHash(t *testing.T) {
 	}
 	u := newUniverse(1)
 	u.names, u.ids, u.originals = append(names, "a", "b"), []string{"a", "b", "c"}, []asset.Digest{{1}, {2}}
-	v := made(t, putProduct("shop"), putProduct("blog"), putAsset("a", 1), putAsset("b", 2), putLink("shop", "a", "a"), putLink("shop", "b", "b"), putLink("blog", names[1], "b"))
+	v := made(t, putProduct("shop"), putProduct("blog"), putAsset("a", 1), putAsset("b", 2), putLink("shop", "a", "a"), putLink("shop", "b", "b"))
+	same := putLink("blog", names[1], "b") // another product's
+	v.apply(&same)
 	for i, name := range names[1:] {
 		id := fmt.Sprint("own", i)
 		a, l := putAsset(id, byte(3+i)), putLink("shop", name, id)
