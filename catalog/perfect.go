@@ -23,10 +23,10 @@ type perfect struct {
 
 const (
 	partKeys  = 1 << 16 // of a part, about
-	groupKeys = 3       // of a group, on average
+	groupKeys = 4       // of a group, on average
 	pilots    = 1 << 8
 	// maxLoad is how full the cells of the fullest part are, unless no pilots are found with so few.
-	maxLoad = 0.99
+	maxLoad = 0.98
 	// maxEvictions is how often a group may lose its pilot again before there are to be more cells, per group.
 	maxEvictions = 20
 
@@ -49,9 +49,13 @@ func (p *perfect) key(hash uint64) uint64 {
 // part returns the part of a key, and what is left of the key to choose the group by.
 func (p *perfect) part(key uint64) (part, rest uint64) { return bits.Mul64(key, p.parts) }
 
-// group returns the group, in its part.
+// group returns the group, in its part. They are not equally large: of what is left of the key, as a fraction x, it is
+// x²(1+x)/2, and a little of x itself, that chooses. The large ones find their pilots while most cells are free, and the
+// last have one key.
 func (p *perfect) group(rest uint64) uint64 {
-	group, _ := bits.Mul64(rest, p.groups)
+	square, _ := bits.Mul64(rest, rest)
+	cube, _ := bits.Mul64(square, rest>>1|1<<63)
+	group, _ := bits.Mul64(cube-cube>>8+rest>>8, p.groups)
 	return group
 }
 
