@@ -9,8 +9,8 @@ import (
 
 // A perfect is a perfect hash function: it gives each key of a set a cell of its own, and there are few more cells than
 // keys. It is PtrHash in its plain form (Groot Koerkamp 2025, arXiv:2502.15539): a key belongs to a part, and in it to a
-// group of some three; the group's pilot, a byte that was searched for until no two keys had the same cell, leads from the
-// key to its cell. What is read to find a cell is one byte of a table that has a third of a byte for each key, and so
+// group of some four; the group's pilot, a byte that was searched for until no two keys had the same cell, leads from the
+// key to its cell. What is read to find a cell is one byte of a table that has a quarter of a byte for each key, and so
 // stays in the caches of a processor.
 //
 // All parts have as many groups and as many cells. A part is what is searched for at a time.
@@ -131,26 +131,35 @@ func (s *pilotSearch) Pop() any {
 // their cells from the fewest other keys. It returns false when every one takes some from its own, or from those that
 // were moved lately.
 func (s *pilotSearch) settle(group int32) bool {
-	best, lowest := -1, impossible
-	for i := 0; i < pilots && lowest > 0; i++ {
-		pilot := (i + s.moved) % pilots // or what was moved would come back to the same place
-		if cost := s.cost(group, byte(pilot), lowest); cost < lowest {
-			best, lowest = pilot, cost
-		}
+	pilot, cost := s.cheapest(group, 1) // it is found sooner when nothing is weighed
+	if cost > 0 {
+		pilot, cost = s.cheapest(group, impossible)
 	}
-	if best < 0 {
+	if cost == impossible {
 		return false
 	}
-	s.pilots[group] = byte(best)
-	if lowest > 0 {
+	s.pilots[group] = pilot
+	if cost > 0 {
 		for _, key := range s.of(group) {
-			s.evict(s.owners[s.cell(key, byte(best))])
+			s.evict(s.owners[s.cell(key, pilot)])
 		}
 		s.lately[s.moved%len(s.lately)] = group
 		s.moved++
 	}
 	s.own(group, group)
 	return true
+}
+
+// cheapest returns the first pilot of those that cost a group least, if that is less than the limit.
+func (s *pilotSearch) cheapest(group int32, limit int) (best byte, lowest int) {
+	lowest = impossible
+	for i := 0; i < pilots && lowest > 0; i++ {
+		pilot := byte(i + s.moved) // or what was moved would come back to the same place
+		if cost := s.cost(group, pilot, min(lowest, limit)); cost < lowest {
+			best, lowest = pilot, cost
+		}
+	}
+	return best, lowest
 }
 
 const impossible = math.MaxInt
