@@ -21,7 +21,7 @@ func newSpill(dir string) (*spill, error) {
 		return nil, err
 	}
 	_ = os.Remove(file.Name()) // it is there for as long as it is open
-	return &spill{file: file, out: bufio.NewWriterSize(file, 1<<18)}, nil
+	return &spill{file: file, out: bufio.NewWriterSize(file, writeBytes)}, nil
 }
 
 func (s *spill) write(b []byte) error {
