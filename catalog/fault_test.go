@@ -296,7 +296,7 @@ func TestBadMessageFreezes(t *testing.T) {
 		"two kinds": {func(t *testing.T, v *View) []byte {
 			return encoded(t, v, nil, `{"delete_product":"x","delete_asset":"x"}`)
 		}, "several kinds", nil},
-		"wrong type": {func(t *testing.T, v *View) []byte { return encoded(t, v, nil, `{"delete_product":7}`) }, "cannot unmarshal", asset.ErrCorrupt},
+		"wrong type": {func(t *testing.T, v *View) []byte { return encoded(t, v, nil, `{"delete_product":7}`) }, "unmarshal JSON number" /* the package varies what is before that */, asset.ErrCorrupt},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
