@@ -34,6 +34,9 @@ func (s *System) catalogEvents() catalog.Events {
 			}
 			s.log.Info("the copy of the matrix on the disk is whole again")
 		},
+		Verified: func(revision uint64, took time.Duration) {
+			s.log.Info("the copy of the matrix was read as a whole and is sound", "revision", revision, "took", took)
+		},
 		Folded: func(revision uint64, took time.Duration) {
 			s.log.Info("the matrix is folded", "revision", revision, "took", took)
 		},

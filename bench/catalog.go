@@ -95,7 +95,9 @@ type catalogBench struct {
 	size    catalogSize
 	cfg     catalog.Config
 	catalog *catalog.Catalog // while it is open
-	changes int              // transactions committed until now
+	// verified is closed when its base has been read as a whole, or was written anew.
+	verified <-chan struct{}
+	changes  int // transactions committed until now
 	// revision is what the matrix shows when the journal is committed.
 	revision uint64
 	m        *measured
@@ -107,7 +109,11 @@ func (b *catalogBench) step(what string) string { return b.size.name + ": " + wh
 // opened returns the step that does others while the matrix is open.
 func (b *catalogBench) opened(steps ...func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) (err error) {
-		if b.catalog, err = catalog.Open(ctx, b.cfg, catalog.Events{}); err != nil {
+		verified := make(chan struct{})
+		done := sync.OnceFunc(func() { close(verified) })
+		b.verified = verified
+		events := catalog.Events{Verified: func(uint64, time.Duration) { done() }, Folded: func(uint64, time.Duration) { done() }}
+		if b.catalog, err = catalog.Open(ctx, b.cfg, events); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, b.catalog.Close()) }()

@@ -22,9 +22,15 @@ const liveRate = 100
 const accept = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 
 // lookups measures [catalog.View.Find] with and without a writer beside it. Every lookup takes the newest view, as every
-// request does.
+// request does. They begin when what is done behind a start, which is reading the base as a whole, is done.
 func (b *catalogBench) lookups(ctx context.Context) (err error) {
 	drawn := b.draw(b.size.lookups)
+	b.progress(b.step("verifying"), 0, 1)
+	select {
+	case <-b.verified:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	b.m.allocs, err = allocations(len(drawn)/10, func(i int) error { return b.find(&drawn[i]) })
 	if err != nil {
 		return err

@@ -100,6 +100,9 @@ type Events struct {
 	Copy func(err error)
 	// Folded: the view of that revision is a base file now, which took that long.
 	Folded func(revision uint64, took time.Duration)
+	// Verified: the base that was there at start has been read as a whole and is sound; reading it took that long. Until then
+	// some lookups take longer, as they are the first to touch a block.
+	Verified func(revision uint64, took time.Duration)
 	// Adopted: the view has left the log, and goes on from a snapshot. Of another history, that may be of an older revision.
 	Adopted func(from, to uint64)
 	// Connection: the connection to the log broke (err says why) or is there again (nil).

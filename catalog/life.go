@@ -170,7 +170,7 @@ func (r *replica) stand(b *base, at position, scrub bool) {
 		if scrub {
 			select {
 			case <-time.After(scrubWait):
-				_ = b.verify(ctx) // a fault is damage
+				r.scrub(ctx, b)
 			case <-b.damaged():
 			case <-ctx.Done():
 			}
@@ -181,6 +181,14 @@ func (r *replica) stand(b *base, at position, scrub bool) {
 		case <-ctx.Done():
 		}
 	})
+}
+
+// scrub reads all of b. What it finds wrong damages b.
+func (r *replica) scrub(ctx context.Context, b *base) {
+	start := time.Now()
+	if b.verify(ctx) == nil && r.events.Verified != nil {
+		r.events.Verified(b.revision, time.Since(start))
+	}
 }
 
 // damage ends the session that runs: the view has to be made anew. ctx has ended when it stands on another base already.

@@ -32,6 +32,7 @@ type told struct {
 	mu             sync.Mutex // guards the rest
 	frozen, copied []error
 	folded         []uint64
+	verified       []uint64
 	adopted        [][2]uint64
 }
 
@@ -42,10 +43,11 @@ func (o *told) events() Events {
 		f()
 	}
 	return Events{
-		Frozen:  func(err error) { take(func() { o.frozen = append(o.frozen, err) }) },
-		Copy:    func(err error) { take(func() { o.copied = append(o.copied, err) }) },
-		Folded:  func(revision uint64, _ time.Duration) { take(func() { o.folded = append(o.folded, revision) }) },
-		Adopted: func(from, to uint64) { take(func() { o.adopted = append(o.adopted, [2]uint64{from, to}) }) },
+		Frozen:   func(err error) { take(func() { o.frozen = append(o.frozen, err) }) },
+		Copy:     func(err error) { take(func() { o.copied = append(o.copied, err) }) },
+		Folded:   func(revision uint64, _ time.Duration) { take(func() { o.folded = append(o.folded, revision) }) },
+		Verified: func(revision uint64, _ time.Duration) { take(func() { o.verified = append(o.verified, revision) }) },
+		Adopted:  func(from, to uint64) { take(func() { o.adopted = append(o.adopted, [2]uint64{from, to}) }) },
 	}
 }
 
@@ -558,6 +560,27 @@ func TestDamagedBaseOfAWriter(t *testing.T) {
 	if n := len(want.Links("shop", "", "", 100)); n != 45 {
 		t.Error(n)
 	}
+}
+
+// A base that was there at start is read as a whole, and that is told once it is done.
+func TestVerified(t *testing.T) {
+	t.Parallel()
+	dir, o := t.TempDir(), new(told)
+	c := openWith(t, foldEvery(config(dir), 40), o)
+	uploads(t, c, 0, 50)
+	within(t, "a fold", func() bool { return o.folds() > 0 })
+	c.Close()
+	revisions, err := directory(dir).bases()
+	if err != nil || len(revisions) == 0 || len(o.verified) > 0 {
+		t.Fatal(revisions, err, o.verified)
+	}
+	o = new(told)
+	openWith(t, config(dir), o)
+	within(t, "the base to be verified", func() bool {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return len(o.verified) == 1 && o.verified[0] == revisions[0]
+	})
 }
 
 // A frozen edge goes on from a snapshot that is past the place where the log cannot be followed.
