@@ -278,7 +278,7 @@ func (m *measured) table() Table {
 			{"restart", number(ms(m.restarts.at(0.5))) + " ms, at most " + number(ms(m.restarts.at(1))), fmt.Sprintf("%d times: exec of serve --role edge → /readyz answers 200; no control plane", s.restarts)},
 			{"lookups, writer at 100/s", m.busy.spread(), fmt.Sprintf("%d rounds of %s existing names at random, one thread", s.rounds, grouped(int64(s.lookups)))},
 			{"lookups, no writer", m.quiet.spread(), "the same"},
-			{"memory", fmt.Sprintf("%d ns", m.latency.Nanoseconds()), "one load that waits for the one before, at random among as many bytes (512 MB at most); a lookup waits for two"},
+			{"memory", fmt.Sprintf("%d ns", m.latency.Nanoseconds()), "one load that waits for the one before, at random among as many bytes (512 MB at most); a lookup waits for one"},
 			{"resolves, writer at 100/s", m.resolves.spread(), fmt.Sprintf("resolve.Parse and Resolve; %s allocations each", number(m.resolveAllocs))},
 			{"heap", grouped(int64(m.heapBytes)) + " bytes", fmt.Sprintf("after a collection, %s records beside the base", grouped(int64(m.records)))},
 		},
