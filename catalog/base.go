@@ -99,7 +99,7 @@ func (h *baseHead) sumsAt() uint64      { return align(h.metaAt() + h.metaBytes)
 func (h *baseHead) blocks() uint64      { return (h.sumsAt() + blockBytes - 1) / blockBytes }
 func (h *baseHead) size() uint64        { return h.sumsAt() + 4*h.blocks() }
 
-// align returns the next multiple of a bucket's size, so that no bucket lies in two cache lines or two blocks.
+// align returns the next multiple of a cache line, so that no bucket lies in two of them, or in two blocks.
 func align(n uint64) uint64 { return (n + bucketBytes - 1) &^ (bucketBytes - 1) }
 
 // numbers are the header's numbers in the order in which they stand.

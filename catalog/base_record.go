@@ -20,7 +20,7 @@ import (
 //	 8 product      32: place in meta.Names
 //	12 pin          32
 //	16 asset        64: offset of the asset's record
-//	24 next         64: offset of the next link of the same asset, in falling order of (product, name); 0 at the end
+//	24 next         64: offset of another link of the same asset, 0 at the end
 //	32 generation   64
 //	40 changed      time: the latest of created and updated
 //	48 the name; with linkUpdated also created and updated
@@ -60,7 +60,7 @@ func linkBytes(flags byte, name int) int {
 //	12 owner        32: place in meta.Names
 //	16 current      32
 //	20 versions     32: how many there are
-//	24 links        64: offset of the last of its links, 0 when it has none
+//	24 links        64: offset of one of its links, 0 when it has none
 //	32 generation   64
 //	40 created, updated  times
 //	56 the id, of a UUID its 16 bytes

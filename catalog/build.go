@@ -34,8 +34,9 @@ type builder struct {
 	link     []byte // the records that are being made
 	asset    []byte
 
-	pilots []byte
-	twice  map[uint64]bool // keys that more than one link has
+	pilots  []byte
+	fullest uint64          // how many keys the part with the most has
+	twice   map[uint64]bool // keys that more than one link has
 }
 
 // A note is what is known about a link while the base is not laid out.
@@ -62,7 +63,7 @@ func noteAt(notes []byte, i uint64) note {
 // PutProduct first, then all PutLink in the order of (product, name), and each asset as PutAsset anywhere among them, best
 // directly before the first of its links, where it comes to stand with it. It fails with [asset.ErrInvalid] for records in
 // another order, or that refer to nothing. Its heap hardly grows with the matrix; in dir it needs room for all records once
-// more.
+// more, and for 40 bytes a link.
 func Import(ctx context.Context, dir string, m Manifest, records iter.Seq[Mutation]) error {
 	at := baseHead{revision: m.Revision, epoch: m.Epoch, hash: m.Hash, committed: m.Created}
 	return build(ctx, directory(dir).base(m.Revision), at, meta{}, records, func() error { return nil })

@@ -63,7 +63,7 @@ func (b *builder) sortEntries(ctx context.Context, notes []byte) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		b.sortPart(part)
+		b.fullest = max(b.fullest, b.sortPart(part))
 	}
 	return nil
 }
@@ -83,24 +83,25 @@ func (b *builder) entriesOf(part uint64) []keyed {
 	return entries
 }
 
-// sortPart sorts the entries of a part, and finds the keys that are there more than once.
-func (b *builder) sortPart(part uint64) {
+// sortPart sorts the entries of a part, and finds the keys that are there more than once. It returns how many different ones
+// there are.
+func (b *builder) sortPart(part uint64) (different uint64) {
 	entries := b.entriesOf(part)
 	slices.SortFunc(entries, func(e, f keyed) int { return cmp.Or(cmp.Compare(e.key, f.key), cmp.Compare(e.link, f.link)) })
 	for i, e := range entries {
 		e.put(b.entries.mapped[entryBytes*(b.ends[part]+uint64(i)):])
 		if i > 0 && e.key == entries[i-1].key {
 			b.twice[e.key] = true
+		} else {
+			different++
 		}
 	}
+	return different
 }
 
 // findAllPilots sets b's pilots, and how many cells a part has.
 func (b *builder) findAllPilots(ctx context.Context) error {
-	most := uint64(0)
-	for part := range b.parts {
-		most = max(most, b.ends[part+1]-b.ends[part])
-	}
+	most := b.fullest
 	b.pilots = make([]byte, b.pilotsLen())
 	for b.cells = uint64(float64(most)/maxLoad) + 1; ; b.cells += b.cells/64 + 1 {
 		switch found, err := b.findPilotsOfParts(ctx); {

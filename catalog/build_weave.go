@@ -39,7 +39,7 @@ func (w *weaver) weaveCell(number uint64) error {
 	case kindLink:
 		r := linkRecord(w.data[at:])
 		le.PutUint32(w.order(uint64(r.ordinal())), uint32(number))
-		if own := at + uint64(linkBytes(r.flags(), len(r.name()))); own == r.asset() {
+		if own := at + uint64(linkBytes(r.flags(), len(r.name()))); own == r.asset() && own < at+w.cellBytes {
 			return w.weaveAsset(own)
 		}
 	case kindFar:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cespare/xxhash/v2"
@@ -115,6 +116,9 @@ func TestLinksWithTheSameHash(t *testing.T) {
 		}
 		v = w
 	}
+	if b := v.base; b.cellsLen() > 12 {
+		t.Errorf("%d cells for %d links, of which %d share one", b.cellsLen(), b.nLinks, len(names)-1)
+	}
 	v = v.fork()
 	m := putLink("shop", names[0], "b")
 	v.apply(&m)
@@ -148,6 +152,30 @@ func TestCells(t *testing.T) {
 	}
 	if together != 2970 || b.cellsLen() > 3100 || b.cellBytes > 448 {
 		t.Errorf("%d of 3,000 assets stand with their links, in %d cells of %d bytes", together, b.cellsLen(), b.cellBytes)
+	}
+}
+
+// A link that fills the last cell, with an asset that is the first in no cell, stands before it as one in the same cell would.
+func TestLinkThatFillsItsCell(t *testing.T) {
+	records := []Mutation{putProduct("shop"), putAsset("a", slices.Repeat([]byte{1}, 90)...), putLink("shop", strings.Repeat("n", minCell-linkHead), "a")}
+	for range 40 { // the seed says which cell it is
+		b := folded(t, made(t, records...)).base
+		if _, at, ok := b.findAsset("a"); !ok || b.cellBytes != minCell || at != b.moreAt() {
+			t.Fatal(ok, b.cellBytes, at)
+		}
+	}
+}
+
+// Links of one asset are listed in order, wherever the asset came.
+func TestAssetAfterItsLink(t *testing.T) {
+	dir := t.TempDir()
+	records := []Mutation{putProduct("shop"), putLink("shop", "a", "x"), putAsset("x", 1), putLink("shop", "b", "x"), putLink("shop", "c", "x")}
+	if err := Import(t.Context(), dir, Manifest{Revision: 1}, slices.Values(records)); err != nil {
+		t.Fatal(err)
+	}
+	links := newView(opened1(t, directory(dir).base(1))).LinksOf("x")
+	if len(links) != 3 || !slices.IsSortedFunc(links, compareLinks) {
+		t.Error(links)
 	}
 }
 
