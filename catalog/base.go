@@ -22,7 +22,7 @@ import (
 )
 
 // A base is the matrix at one revision as a file: immutable, mapped into memory, and verified block by block where it
-// is touched for the first time, so that opening it costs the same whatever its size, and a bit that was flipped before is
+// is touched for the first time, so that opening it costs little whatever its size, and a bit that was flipped before is
 // never believed. A block that was read once and cannot be read again, of a file that somebody cut off or a disk that fails
 // later, is a SIGBUS. It is unmapped when nothing in the program reaches it any more; for that nothing that a view returns may
 // point into the mapping.
@@ -49,8 +49,8 @@ type base struct {
 	path    string
 	mapping *mapping
 
-	begin             uint64 // cellsAt
-	pilots            []byte // on the heap, as every lookup asks them
+	begin             uint64 // cellsAt, where records begin
+	pilots            []byte // on the heap
 	assets, originals table
 
 	verified []atomic.Uint64 // a bit for each block
@@ -285,6 +285,7 @@ func (b *base) load() (err error) {
 	return b.loadMeta()
 }
 
+// loadPilots copies the pilots, which are the part of a base that every lookup reads, to the heap.
 func (b *base) loadPilots() error {
 	if !b.touch(headBytes, b.pilotsLen()) {
 		return errors.New("its pilots are damaged")

@@ -1,8 +1,6 @@
 package catalog
 
-import (
-	"iter"
-)
+import "iter"
 
 // A cell of a base has a link, and the link's asset behind it if there is room and no other cell has it; so what a name
 // leads to takes a single load from a random place in memory. A cell in which nothing begins with a kind is free. What

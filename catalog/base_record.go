@@ -43,12 +43,13 @@ func (r linkRecord) changed() int64     { return int64(le.Uint64(r[40:])) }
 func (r linkRecord) name() []byte       { return r[linkHead : linkHead+int(le.Uint16(r[2:]))] }
 func (r linkRecord) times() []byte      { return r[linkHead+int(le.Uint16(r[2:])):] }
 
-// linkBytes returns the length of a link's record.
-func linkBytes(flags byte, name int) int {
-	if flags&linkUpdated != 0 {
-		return linkHead + name + 16
+// length returns how many bytes the record has by what its first four say.
+func (r linkRecord) length() int {
+	n := linkHead + int(le.Uint16(r[2:]))
+	if r.flags()&linkUpdated != 0 {
+		n += 16
 	}
-	return linkHead + name
+	return n
 }
 
 // An asset's record:
@@ -191,7 +192,7 @@ func (b *base) link(off uint64) (linkRecord, bool) {
 	if !b.inRecords(off, linkHead) {
 		return nil, false
 	}
-	n := uint64(linkBytes(b.data[off+1], int(le.Uint16(b.data[off+2:]))))
+	n := uint64(linkRecord(b.data[off:]).length())
 	if !b.inRecords(off, n) {
 		return nil, false
 	}
@@ -200,7 +201,7 @@ func (b *base) link(off uint64) (linkRecord, bool) {
 
 // linkIn returns the link's record at the front of bytes that may be read, which are those at off; its capacity is theirs.
 func (b *base) linkIn(bytes []byte, off uint64) (linkRecord, bool) {
-	n := linkBytes(bytes[1], int(le.Uint16(bytes[2:])))
+	n := linkRecord(bytes).length()
 	if bytes[0] != kindLink || n > len(bytes) {
 		return nil, b.malformed(off)
 	}

@@ -54,7 +54,7 @@ func (b *base) allAssets() iter.Seq2[uint64, assetRecord] {
 	}
 }
 
-// linksOf returns the links of the asset with that id, the last one first.
+// linksOf returns the links of the asset with that id, in no order that is promised.
 func (b *base) linksOf(id string) iter.Seq[linkRecord] {
 	return func(yield func(linkRecord) bool) {
 		a, at, ok := b.findAsset(id)

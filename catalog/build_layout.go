@@ -101,13 +101,12 @@ func (b *builder) sortPart(part uint64) (different uint64) {
 
 // findAllPilots sets b's pilots, and how many cells a part has.
 func (b *builder) findAllPilots(ctx context.Context) error {
-	most := b.fullest
 	b.pilots = make([]byte, b.pilotsLen())
-	for b.cells = uint64(float64(most)/maxLoad) + 1; ; b.cells += b.cells/64 + 1 {
+	for b.cells = uint64(float64(b.fullest)/maxLoad) + 1; ; b.cells += b.cells/64 + 1 {
 		switch found, err := b.findPilotsOfParts(ctx); {
 		case err != nil || found:
 			return err
-		case b.cells > 2*most+100:
+		case b.cells > 2*b.fullest+100:
 			return fmt.Errorf("no perfect hash function was found for %d links", b.nLinks)
 		}
 	}

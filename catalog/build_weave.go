@@ -16,17 +16,23 @@ type weaver struct {
 }
 
 func (w *weaver) weave(ctx context.Context) error {
-	for _, step := range []struct {
-		n  uint64
-		do func(i uint64) error
-	}{{w.cellsLen(), w.weaveCell}, {1, w.weaveMore}, {w.nLinks, w.join}} {
-		for i := range step.n {
-			if i%checkEvery == 0 && ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if err := step.do(i); err != nil {
-				return err
-			}
+	if err := each(ctx, w.cellsLen(), w.weaveCell); err != nil {
+		return err
+	}
+	if err := w.weaveMore(); err != nil {
+		return err
+	}
+	return each(ctx, w.nLinks, w.join)
+}
+
+// each calls do with the numbers below n until it fails or ctx ends.
+func each(ctx context.Context, n uint64, do func(i uint64) error) error {
+	for i := range n {
+		if i%checkEvery == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := do(i); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -39,7 +45,7 @@ func (w *weaver) weaveCell(number uint64) error {
 	case kindLink:
 		r := linkRecord(w.data[at:])
 		le.PutUint32(w.order(uint64(r.ordinal())), uint32(number))
-		if own := at + uint64(linkBytes(r.flags(), len(r.name()))); own == r.asset() && own < at+w.cellBytes {
+		if own := at + uint64(r.length()); own == r.asset() && own < at+w.cellBytes {
 			return w.weaveAsset(own)
 		}
 	case kindFar:
@@ -56,14 +62,13 @@ func (w *weaver) weaveCell(number uint64) error {
 func (w *weaver) order(ordinal uint64) []byte { return w.data[w.orderAt()+orderBytes*ordinal:] }
 
 // weaveMore enters the assets that are in no cell.
-func (w *weaver) weaveMore(uint64) error {
+func (w *weaver) weaveMore() error {
 	for at := w.moreAt(); at < w.recordsEnd; {
 		switch w.data[at] {
 		case kindFar:
 			at += farBytes
 		case kindLink:
-			r := linkRecord(w.data[at:])
-			at += uint64(linkBytes(r.flags(), len(r.name())))
+			at += uint64(linkRecord(w.data[at:]).length())
 		default:
 			if err := w.weaveAsset(at); err != nil {
 				return err

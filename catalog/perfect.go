@@ -24,7 +24,7 @@ type perfect struct {
 const (
 	partKeys  = 1 << 16 // of a part, about
 	groupKeys = 4       // of a group, on average
-	pilots    = 1 << 8
+	allPilots = 1 << 8
 	// maxLoad is how full the cells of the fullest part are, unless no pilots are found with so few.
 	maxLoad = 0.98
 	// maxEvictions is how often a group may lose its pilot again before there are to be more cells, per group.
@@ -71,7 +71,7 @@ type pilotSearch struct {
 	keys   []uint64 // by group
 	starts []int32  // where each group begins in keys, and the end
 	pilots []byte   // of the groups
-	owners []int32  // of each cell: a group, or free
+	owners []int32  // of each cell: a group, or noGroup
 	// waiting are groups without a pilot, the largest first.
 	waiting []int32
 	// lately are groups that were moved last: they stay, or two could go on to move each other.
@@ -79,7 +79,7 @@ type pilotSearch struct {
 	moved  int
 }
 
-const free = -1
+const noGroup = -1
 
 // findPilots sets pilots, one for each group of a part, for keys that are in order and all different. It returns false when
 // it does not find any; with more cells there are.
@@ -93,10 +93,10 @@ func (p *perfect) findPilots(pilots []byte, keys []uint64) bool {
 		s.starts[g+1] += s.starts[g]
 	}
 	for i := range s.owners {
-		s.owners[i] = free
+		s.owners[i] = noGroup
 	}
 	for i := range s.lately {
-		s.lately[i] = free
+		s.lately[i] = noGroup
 	}
 	for g := range int32(p.groups) {
 		if len(s.of(g)) > 0 {
@@ -153,7 +153,7 @@ func (s *pilotSearch) settle(group int32) bool {
 // cheapest returns the first pilot of those that cost a group least, if that is less than the limit.
 func (s *pilotSearch) cheapest(group int32, limit int) (best byte, lowest int) {
 	lowest = impossible
-	for i := 0; i < pilots && lowest > 0; i++ {
+	for i := 0; i < allPilots && lowest > 0; i++ {
 		pilot := byte(i + s.moved) // or what was moved would come back to the same place
 		if cost := s.cost(group, pilot, min(lowest, limit)); cost < lowest {
 			best, lowest = pilot, cost
@@ -170,7 +170,7 @@ func (s *pilotSearch) cost(group int32, pilot byte, limit int) (cost int) {
 	keys := s.of(group)
 	for i, key := range keys {
 		cell := s.cell(key, pilot)
-		if owner := s.owners[cell]; owner != free {
+		if owner := s.owners[cell]; owner != noGroup {
 			n := len(s.of(owner))
 			if cost += n * n; cost >= limit || slices.Contains(s.lately[:], owner) {
 				return impossible
@@ -194,8 +194,8 @@ func (s *pilotSearch) own(group, owner int32) {
 
 // evict takes a group's cells from it, and lets it wait.
 func (s *pilotSearch) evict(group int32) {
-	if group != free {
-		s.own(group, free)
+	if group != noGroup {
+		s.own(group, noGroup)
 		heap.Push(s, group)
 	}
 }

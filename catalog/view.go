@@ -379,7 +379,7 @@ func (v *View) baseLinksOf(assetID string) (links []*asset.Link) {
 		links = append(links, l)
 	}
 	runtime.KeepAlive(v)
-	slices.SortFunc(links, compareLinks) // they are nearly in falling order
+	slices.SortFunc(links, compareLinks)
 	return links
 }
 
