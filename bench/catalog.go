@@ -95,7 +95,7 @@ type catalogBench struct {
 	size    catalogSize
 	cfg     catalog.Config
 	catalog *catalog.Catalog // while it is open
-	// verified is closed when its base has been read as a whole, or was written anew.
+	// verified is closed when its base has been read as a whole.
 	verified <-chan struct{}
 	changes  int // transactions committed until now
 	// revision is what the matrix shows when the journal is committed.
@@ -112,7 +112,7 @@ func (b *catalogBench) opened(steps ...func(context.Context) error) func(context
 		verified := make(chan struct{})
 		done := sync.OnceFunc(func() { close(verified) })
 		b.verified = verified
-		events := catalog.Events{Verified: func(uint64, time.Duration) { done() }, Folded: func(uint64, time.Duration) { done() }}
+		events := catalog.Events{Verified: func(uint64, time.Duration) { done() }}
 		if b.catalog, err = catalog.Open(ctx, b.cfg, events); err != nil {
 			return err
 		}

@@ -100,8 +100,8 @@ type Events struct {
 	Copy func(err error)
 	// Folded: the view of that revision is a base file now, which took that long.
 	Folded func(revision uint64, took time.Duration)
-	// Verified: the base that was there at start has been read as a whole and is sound; reading it took that long. Until then
-	// some lookups take longer, as they are the first to touch a block. A fold before that ends it.
+	// Verified: the base, which was there at start or is new, has been read as a whole and is sound; reading it took that
+	// long. Until then some lookups take longer, as they are the first to touch a block. The next base ends the reading.
 	Verified func(revision uint64, took time.Duration)
 	// Adopted: the view has left the log, and goes on from a snapshot. Of another history, that may be of an older revision.
 	Adopted func(from, to uint64)

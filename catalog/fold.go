@@ -211,7 +211,7 @@ func (f *fold) swap() error {
 	f.view.applied = r.work.applied
 	r.work = f.view
 	if f.fresh {
-		r.stand(f.base, f.from.position(), false)
+		r.stand(f.base, f.from.position())
 	}
 	r.show()
 	err := f.journal.flush()
@@ -240,7 +240,7 @@ func (r *replica) foldInPlace() {
 		var v *View
 		if b, v, err = openView(path); err == nil {
 			r.work = v
-			r.stand(b, at, false)
+			r.stand(b, at)
 		}
 	}
 	if err != nil {

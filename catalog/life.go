@@ -17,8 +17,8 @@ const (
 	stallTimeout = 2 * time.Second
 	// reachTimeout is how long a writer that starts waits for a log in other processes.
 	reachTimeout = 30 * time.Second
-	// scrubWait is the pause before a base that was there at start is read as a whole: starting comes first, and what
-	// requests touch is verified anyway.
+	// scrubWait is the pause before a base is read as a whole: starting comes first, and what requests touch is verified
+	// anyway.
 	scrubWait = 5 * time.Second
 	// recoverWait is the first pause before a frozen view is tried again, maxRecoverWait the longest.
 	recoverWait    = 200 * time.Millisecond
@@ -74,7 +74,7 @@ func (r *replica) openGround() error {
 		}
 		if err == nil {
 			r.work = v
-			r.stand(b, v.position(), true)
+			r.stand(b, v.position())
 			return nil
 		}
 		r.report(fmt.Errorf("%s cannot be used: %w", path, err))
@@ -151,9 +151,9 @@ func (r *replica) close() {
 	}
 }
 
-// stand makes b, which at is the position of, the ground from now on, and looks out for damage to it; scrub reads all of
-// it first. r.applying is held.
-func (r *replica) stand(b *base, at position, scrub bool) {
+// stand makes b, which at is the position of, the ground from now on, reads all of it a little later, and looks out for
+// damage to it. r.applying is held.
+func (r *replica) stand(b *base, at position) {
 	if r.ground.leave != nil {
 		r.ground.leave()
 	}
@@ -167,13 +167,11 @@ func (r *replica) stand(b *base, at position, scrub bool) {
 	}
 	r.ground.records = int(b.nLinks + b.nAssets)
 	r.background.Go(func() {
-		if scrub {
-			select {
-			case <-time.After(scrubWait):
-				r.scrub(ctx, b)
-			case <-b.damaged():
-			case <-ctx.Done():
-			}
+		select {
+		case <-time.After(scrubWait):
+			r.scrub(ctx, b)
+		case <-b.damaged():
+		case <-ctx.Done():
 		}
 		select {
 		case <-b.damaged():
@@ -484,11 +482,11 @@ func (r *replica) restart(s *snapshot) {
 	}
 	if s == nil {
 		r.work = newView(nil)
-		r.stand(nil, position{}, false)
+		r.stand(nil, position{})
 		return
 	}
 	r.work = s.view
-	r.stand(s.base, s.view.position(), false)
+	r.stand(s.base, s.view.position())
 }
 
 // pause returns true after d, false when ctx ends before.
