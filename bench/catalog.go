@@ -32,7 +32,7 @@ type catalogSize struct {
 
 func catalogScenario(ctx context.Context, r *run) error {
 	million := catalogSize{
-		name: "1m", population: population{products: 16, each: 62_500}, journal: 50_000, lookups: 1_000_000, rounds: 5, restarts: 5,
+		name: "1m", population: population{products: 16, each: 62_500}, journal: 50_000, lookups: 1_000_000, rounds: 15, restarts: 5,
 		perSecond: 2e6, ready: 200 * time.Millisecond,
 	}
 	if r.Quick {

@@ -126,16 +126,17 @@ func TestRates(t *testing.T) {
 func TestRounds(t *testing.T) {
 	b := &catalogBench{run: testRun(t), size: tinyCatalog}
 	calls := 0
-	got, err := b.rounds(t.Context(), "", 10, func(int) error { calls++; return nil })
+	var got pace
+	err := b.rounds(t.Context(), "", func() error { return got.measure(10, func(int) error { calls++; return nil }) })
 	if len(got.clock) != 3 || len(got.cpu) != 3 || calls != 30 || err != nil {
 		t.Errorf("%v, %d calls, %v", got, calls, err)
 	}
-	if _, err := b.rounds(t.Context(), "", 10, func(int) error { return errLost }); !errors.Is(err, errLost) {
+	if err := b.rounds(t.Context(), "", func() error { return got.measure(10, func(int) error { return errLost }) }); !errors.Is(err, errLost) {
 		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := b.rounds(ctx, "", 10, func(int) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := b.rounds(ctx, "", func() error { t.Error("a round"); return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }

@@ -21,8 +21,9 @@ const liveRate = 100
 // accept is what a browser sends for an <img>.
 const accept = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 
-// lookups measures [catalog.View.Find] with and without a writer beside it. Every lookup takes the newest view, as every
-// request does. They begin when what is done behind a start, which is reading the base as a whole, is done.
+// lookups measures [catalog.View.Find] with and without a writer beside it, by turns, so that what neighbours on the machine
+// do for some seconds is in both. Every lookup takes the newest view, as every request does. They begin when what is done
+// behind a start, which is reading the base as a whole, is done.
 func (b *catalogBench) lookups(ctx context.Context) (err error) {
 	drawn := b.draw(b.size.lookups)
 	b.progress(b.step("verifying"), 0, 1)
@@ -38,13 +39,12 @@ func (b *catalogBench) lookups(ctx context.Context) (err error) {
 	if b.m.latency, err = memoryLatency(b.m.baseBytes); err != nil {
 		return err
 	}
-	round := func(i int) error { return b.find(&drawn[i]) }
-	if b.m.quiet, err = b.rounds(ctx, "looking up", len(drawn), round); err != nil {
-		return err
-	}
-	return b.besideWriter(ctx, func() (err error) {
-		b.m.busy, err = b.rounds(ctx, "looking up beside a writer", len(drawn), round)
-		return err
+	find := func(i int) error { return b.find(&drawn[i]) }
+	return b.rounds(ctx, "looking up", func() error {
+		if err := b.m.quiet.measure(len(drawn), find); err != nil {
+			return err
+		}
+		return b.besideWriter(ctx, func() error { return b.m.busy.measure(len(drawn), find) })
 	})
 }
 
@@ -101,9 +101,8 @@ func (b *catalogBench) resolves(ctx context.Context) error {
 	if b.m.resolveAllocs, err = allocations(len(urls)/10, one); err != nil {
 		return err
 	}
-	return b.besideWriter(ctx, func() (err error) {
-		b.m.resolves, err = b.rounds(ctx, "resolving", len(urls), one)
-		return err
+	return b.rounds(ctx, "resolving", func() error {
+		return b.besideWriter(ctx, func() error { return b.m.resolves.measure(len(urls), one) })
 	})
 }
 
@@ -111,25 +110,33 @@ func (b *catalogBench) resolves(ctx context.Context) error {
 // it, which other programs on the machine do not lengthen.
 type pace struct{ clock, cpu rates }
 
-// rounds does something n times on one thread, as often as the size says.
-func (b *catalogBench) rounds(ctx context.Context, step string, n int, do func(i int) error) (p pace, _ error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+// rounds does something as often as the size says.
+func (b *catalogBench) rounds(ctx context.Context, step string, do func() error) error {
 	for round := range b.size.rounds {
 		b.progress(b.step(step), round, b.size.rounds)
 		if err := ctx.Err(); err != nil {
-			return p, err
+			return err
 		}
-		start, used := time.Now(), threadTime()
-		for i := range n {
-			if err := do(i); err != nil {
-				return p, err
-			}
+		if err := do(); err != nil {
+			return err
 		}
-		p.clock = append(p.clock, float64(n)/time.Since(start).Seconds())
-		p.cpu = append(p.cpu, float64(n)/max(threadTime()-used, time.Microsecond).Seconds())
 	}
-	return p, nil
+	return nil
+}
+
+// measure does something n times on one thread.
+func (p *pace) measure(n int, do func(i int) error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	start, used := time.Now(), threadTime()
+	for i := range n {
+		if err := do(i); err != nil {
+			return err
+		}
+	}
+	p.clock = append(p.clock, float64(n)/time.Since(start).Seconds())
+	p.cpu = append(p.cpu, float64(n)/max(threadTime()-used, time.Microsecond).Seconds())
+	return nil
 }
 
 // threadTime is the CPU time that this thread has used.
