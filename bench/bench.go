@@ -35,6 +35,7 @@ func Scenarios() []Scenario {
 		{"sync", "acknowledged → visible on 64 edges, at 100 transactions a second", syncScenario},
 		{"commits", "durable transactions a second, with one writer and with many", commitsScenario},
 		{"catalog", "lookups, memory and restart with 1M and 10M assets", catalogScenario},
+		{"matrix", "products that share assets, each by itself and by the matrix: storage, sync, compute, consistency", matrixScenario},
 	}
 }
 

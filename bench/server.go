@@ -1,0 +1,167 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/procfs"
+)
+
+// serverTimeout is how long a process may take to be ready, or to end.
+const serverTimeout = time.Minute
+
+// A server is the program at work, in a process of its own.
+type server struct {
+	command *exec.Cmd
+	started time.Time   // before exec
+	lines   chan string // of its log
+	dir     string      // its data
+	control string      // where its management API and its front door listen
+	front   string
+}
+
+// startServer starts the program in a role on a data directory; settings are variables of its environment, KEY=value.
+func startServer(ctx context.Context, program, role, dir string, settings ...string) (*server, error) {
+	p := &server{lines: make(chan string), dir: dir}
+	for _, address := range []*string{&p.control, &p.front} {
+		var err error
+		if *address, err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	p.command = exec.CommandContext(ctx, program, "serve", "--role", role)
+	p.command.Dir = dir
+	p.command.Env = append(append(foreignEnvironment(),
+		"ASSETMATRIX_DATA_DIR="+dir, "ASSETMATRIX_DELIVERY_LISTEN="+p.front, "ASSETMATRIX_CONTROL_LISTEN="+p.control), settings...)
+	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.command.Cancel = func() error { return p.command.Process.Signal(syscall.SIGTERM) }
+	p.command.WaitDelay = serverTimeout
+	return p, p.start()
+}
+
+// start starts the process. It dies with the thread that has started it (prctl(2)), so that keeps to its goroutine until
+// end.
+func (p *server) start() error {
+	log, err := p.command.StderrPipe()
+	if err != nil {
+		return err
+	}
+	runtime.LockOSThread()
+	p.started = time.Now()
+	if err := p.command.Start(); err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	go p.read(log)
+	return nil
+}
+
+// foreignEnvironment is this process's environment without what would configure the other.
+func foreignEnvironment() (kept []string) {
+	for _, variable := range os.Environ() {
+		if !strings.HasPrefix(variable, "ASSETMATRIX_") {
+			kept = append(kept, variable)
+		}
+	}
+	return kept
+}
+
+func (p *server) read(log io.Reader) {
+	defer close(p.lines)
+	for lines := bufio.NewScanner(log); lines.Scan(); {
+		p.lines <- lines.Text()
+	}
+}
+
+// ready returns how long it took until the process said on /readyz that it is ready.
+func (p *server) ready(ctx context.Context) (time.Duration, error) {
+	if err := p.serving(); err != nil {
+		return 0, err
+	}
+	for {
+		status, _, err := get(ctx, "http://"+p.control+"/readyz")
+		if err != nil {
+			return 0, err
+		}
+		if status == http.StatusOK {
+			return time.Since(p.started), nil
+		}
+	}
+}
+
+// serving reads the log up to the line that says that it listens, and lets go of the rest.
+func (p *server) serving() error {
+	var said []string
+	for line := range p.lines {
+		var record struct{ Msg string }
+		if json.Unmarshal([]byte(line), &record) == nil && record.Msg == "serving" {
+			go p.drop()
+			return nil
+		}
+		said = append(said, line)
+	}
+	return fmt.Errorf("%s serve ended: %s", p.command.Path, strings.Join(said, "\n"))
+}
+
+func (p *server) drop() {
+	for range p.lines { // so that it never waits for a reader of its log
+	}
+}
+
+// end stops the process and waits for it.
+func (p *server) end() error {
+	defer runtime.UnlockOSThread()
+	_ = p.command.Process.Signal(syscall.SIGTERM)
+	return p.command.Wait()
+}
+
+func get(ctx context.Context, url string) (status int, header http.Header, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	_, err = io.Copy(io.Discard, answer.Body)
+	return answer.StatusCode, answer.Header, err
+}
+
+// rendered returns the CPU time of the processes that the server has started, its render workers, those that have ended
+// included (proc_pid_stat(5)).
+func (p *server) rendered() (time.Duration, error) {
+	all, err := procfs.AllProcs()
+	if err != nil {
+		return 0, err
+	}
+	ticks := 0
+	for _, process := range all {
+		stat, err := process.Stat()
+		switch {
+		case err != nil: // it has ended
+		case stat.PID == p.command.Process.Pid:
+			ticks += stat.CUTime + stat.CSTime
+		case stat.PPID == p.command.Process.Pid:
+			ticks += int(stat.UTime+stat.STime) + stat.CUTime + stat.CSTime
+		}
+	}
+	return time.Duration(ticks) * time.Second / userTicks, nil
+}
+
+// userTicks is USER_HZ, in which the kernel tells every program times.
+const userTicks = 100
