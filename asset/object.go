@@ -20,6 +20,9 @@ type Object struct {
 	Size int64
 	// Width and Height are in px; 0 when the object is no picture.
 	Width, Height int
+	// Kept is a file of this machine that holds the bytes and nothing else, until it is removed; "" when there is none. What
+	// keeps the object may keep this in the place of the bytes, with what it takes to verify them.
+	Kept string
 
 	memory []byte
 	body   Body

@@ -139,7 +139,7 @@ func (d *Disk) Load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 	switch {
 	case errors.Is(err, asset.ErrCorrupt):
 		d.discard(f, hash, err)
-	case errors.Is(err, errOtherEpoch):
+	case errors.Is(err, errOtherEpoch), errors.Is(err, errNotKept):
 		d.removeNamed(f, hash)
 	case !errors.Is(err, errOtherKey):
 		d.fail("load", err)
@@ -153,6 +153,8 @@ var (
 	errOtherKey = errors.New("other key")
 	// errOtherEpoch: the file is what another renderer made for the key.
 	errOtherEpoch = errors.New("other epoch")
+	// errNotKept: the file that kept the bytes is gone.
+	errNotKept = errors.New("not kept any more")
 )
 
 // epoch returns the epoch of what may be served for k. An original has none: it is not rendered.
@@ -198,15 +200,51 @@ func (d *Disk) readSmall(f *os.File, fileBytes int64, k asset.Key) (*asset.Objec
 	if err := readFull(f, b, 0); err != nil {
 		return nil, err
 	}
-	size, err := footerOf(b, fileBytes)
+	foot, err := footerOf(b, fileBytes)
 	if err != nil {
 		return nil, err
 	}
-	e, err := parseTrailer(b[size:], size)
-	if err != nil {
+	e, err := parseTrailer(b[foot.trailer:], foot)
+	switch {
+	case err != nil:
+		return nil, err
+	case foot.kept:
+		return d.readKept(f, e, k)
+	}
+	return d.inline(e, f, k, b[:foot.size:foot.size])
+}
+
+// readKept makes an object of bytes that are kept in another file than f, the entry's. On success f is the object's, or
+// closed.
+func (d *Disk) readKept(f *os.File, e *entry, k asset.Key) (*asset.Object, error) {
+	if err := d.wanted(e, k); err != nil {
 		return nil, err
 	}
-	return d.inline(e, f, k, b[:size:size])
+	kept, err := os.Open(e.kept)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotKept, err)
+	}
+	o, err := d.readBodyIn(kept, f, e, k)
+	if err != nil {
+		_ = kept.Close()
+	}
+	return o, err
+}
+
+// readBodyIn makes an object of the body in a file; named is the entry's own, or the same.
+func (d *Disk) readBodyIn(in, named *os.File, e *entry, k asset.Key) (*asset.Object, error) {
+	if e.size > d.cfg.InlineBytes {
+		return d.readBody(in, named, e, k)
+	}
+	b := make([]byte, e.size)
+	if err := readFull(in, b, 0); err != nil {
+		return nil, err
+	}
+	o, err := d.inline(e, in, k, b)
+	if err == nil && in != named {
+		_ = named.Close()
+	}
+	return o, err
 }
 
 // readFile reads the trailer, and the body if it is to be in memory.
@@ -215,14 +253,10 @@ func (d *Disk) readFile(f *os.File, fileBytes int64, k asset.Key) (*asset.Object
 	if err != nil {
 		return nil, err
 	}
-	if e.size > d.cfg.InlineBytes {
-		return d.readBody(f, e, k)
+	if e.kept != "" {
+		return d.readKept(f, e, k)
 	}
-	b := make([]byte, e.size)
-	if err := readFull(f, b, 0); err != nil {
-		return nil, err
-	}
-	return d.inline(e, f, k, b)
+	return d.readBodyIn(f, f, e, k)
 }
 
 // inline makes the object of b, verified, and closes the file.
@@ -239,12 +273,12 @@ func (d *Disk) inline(e *entry, f *os.File, k asset.Key, b []byte) (*asset.Objec
 	return e.describe(asset.NewObject(k, e.mediaType, b)), nil
 }
 
-// readBody makes an object over the file.
-func (d *Disk) readBody(f *os.File, e *entry, k asset.Key) (*asset.Object, error) {
+// readBody makes an object over a file; named is the entry's own, or the same.
+func (d *Disk) readBody(f, named *os.File, e *entry, k asset.Key) (*asset.Object, error) {
 	if err := d.wanted(e, k); err != nil {
 		return nil, err
 	}
-	b := &body{disk: d, hash: k.Hash(), file: f, entry: e}
+	b := &body{disk: d, hash: k.Hash(), file: f, named: named, entry: e}
 	if e.size <= d.cfg.VerifyBytes {
 		if err := e.verifyWhole(f); err != nil {
 			return nil, err
@@ -362,6 +396,7 @@ type body struct {
 	disk     *Disk
 	hash     uint64
 	file     *os.File
+	named    *os.File // the entry's own, which file may be
 	entry    *entry
 	verified atomic.Bool // as a whole
 }
@@ -415,12 +450,18 @@ func (b *body) File() (*os.File, error) {
 	return b.file, nil
 }
 
-// Close closes the file.
-func (b *body) Close() error { return b.file.Close() }
+// Close closes the files.
+func (b *body) Close() error {
+	err := b.file.Close()
+	if b.named != b.file {
+		err = errors.Join(err, b.named.Close())
+	}
+	return err
+}
 
 func (b *body) failed(err error) error {
 	if errors.Is(err, asset.ErrCorrupt) {
-		b.disk.discard(b.file, b.hash, err)
+		b.disk.discard(b.named, b.hash, err)
 		return fmt.Errorf("disk read %016x: %w", b.hash, err)
 	}
 	return fmt.Errorf("disk read %016x: %w: %w", b.hash, asset.ErrUnavailable, err)

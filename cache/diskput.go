@@ -135,8 +135,11 @@ func (d *Disk) write(ctx context.Context, o *asset.Object, e *entry) (string, er
 	return f.Name(), nil
 }
 
-// writeBody writes o's bytes and sums each block into e.
-func writeBody(ctx context.Context, f *os.File, o *asset.Object, e *entry) error {
+// writeBody writes o's bytes, unless they are kept elsewhere, and sums each block into e.
+func writeBody(ctx context.Context, f io.Writer, o *asset.Object, e *entry) error {
+	if e.kept != "" {
+		f = io.Discard
+	}
 	if b, ok := o.Bytes(); ok {
 		for i := range e.blocks() {
 			e.addSum(b[i*blockBytes : min(e.size, (i+1)*blockBytes)])
@@ -172,7 +175,7 @@ func short(err error) error {
 	return err
 }
 
-func writeAll(f *os.File, b []byte) error {
+func writeAll(f io.Writer, b []byte) error {
 	if _, err := f.Write(b); err != nil {
 		return unavailable(err)
 	}

@@ -17,6 +17,9 @@ import (
 //	sums     the xxhash64 of each block of 64 KiB of the body
 //	footer   magic; version, length of meta: uint32; size: uint64; xxhash64 of meta, sums and the footer so far
 //
+// Where the bytes are kept in another file (see [asset.Object]), there is no body, another magic, and that file's path in the
+// place of the media type, of which there is none.
+//
 // Numbers are little endian. The lengths add up to that of the file exactly, and every byte is under a checksum: a file
 // that was changed, cut or only half written by the time of a power cut is noticed. That is why nothing is fsynced.
 type entry struct {
@@ -25,6 +28,7 @@ type entry struct {
 	size          int64 // of the body
 	width, height int
 	epoch         int    // of the renderer; 0 for an original
+	kept          string // where the body is; "": in the entry's own file
 	sums          []byte // 8 bytes for each block
 }
 
@@ -34,6 +38,7 @@ const (
 	metaHeadBytes = 16
 	footerBytes   = 32
 	entryMagic    = "amxcache"
+	keptMagic     = "amx kept" // the body is in another file
 	entryVersion  = 1
 	// unitBytes is what file systems allocate by.
 	unitBytes = 4096
@@ -44,15 +49,27 @@ var le = binary.LittleEndian
 // newEntry describes o, without its sums.
 func newEntry(o *asset.Object, epoch int) *entry {
 	key, _ := o.Key.AppendText(nil)
-	return &entry{key: key, mediaType: o.MediaType, size: o.Size, width: o.Width, height: o.Height, epoch: epoch}
+	e := &entry{key: key, mediaType: o.MediaType, size: o.Size, width: o.Width, height: o.Height, epoch: epoch}
+	if o.MediaType == "" {
+		e.kept = o.Kept
+	}
+	return e
 }
 
 func (e *entry) blocks() int64  { return (e.size + blockBytes - 1) / blockBytes }
-func (e *entry) metaBytes() int { return metaHeadBytes + len(e.key) + len(e.mediaType) }
+func (e *entry) metaBytes() int { return metaHeadBytes + len(e.key) + len(e.mediaType) + len(e.kept) }
+
+// ownBytes is how much of the body is in the entry's file: all, or nothing.
+func (e *entry) ownBytes() int64 {
+	if e.kept != "" {
+		return 0
+	}
+	return e.size
+}
 
 // units returns what the file takes on disk, in units of unitBytes.
 func (e *entry) units() int64 {
-	return unitsOf(e.size + int64(e.metaBytes()) + e.blocks()*sumBytes + footerBytes)
+	return unitsOf(e.ownBytes() + int64(e.metaBytes()) + e.blocks()*sumBytes + footerBytes)
 }
 
 func unitsOf(fileBytes int64) int64 { return (fileBytes + unitBytes - 1) / unitBytes }
@@ -77,34 +94,50 @@ func (e *entry) trailer() []byte {
 	b = le.AppendUint32(b, uint32(len(e.key)))
 	b = append(b, e.key...)
 	b = append(b, e.mediaType...)
+	b = append(b, e.kept...)
 	b = append(b, e.sums...)
-	b = append(b, entryMagic...)
+	if e.kept == "" {
+		b = append(b, entryMagic...)
+	} else {
+		b = append(b, keptMagic...)
+	}
 	b = le.AppendUint32(b, entryVersion)
 	b = le.AppendUint32(b, uint32(e.metaBytes()))
 	b = le.AppendUint64(b, uint64(e.size))
 	return le.AppendUint64(b, xxhash.Sum64(b))
 }
 
-// bodySize reads from the footer of a file of fileBytes where the body ends. The error is [asset.ErrCorrupt].
-func bodySize(footer []byte, fileBytes int64) (int64, error) {
-	if string(footer[:8]) != entryMagic || le.Uint32(footer[8:]) != entryVersion {
-		return 0, fmt.Errorf("%w: no footer", asset.ErrCorrupt)
-	}
-	e := entry{size: int64(le.Uint64(footer[16:]))}
-	meta := int64(le.Uint32(footer[12:]))
-	if e.size < 0 || e.size > fileBytes || e.size+meta+e.blocks()*sumBytes+footerBytes != fileBytes {
-		return 0, fmt.Errorf("%w: lengths do not add up", asset.ErrCorrupt)
-	}
-	return e.size, nil
+// A footer says what a file is that ends with it.
+type footer struct {
+	size    int64 // of the body
+	kept    bool  // it is in another file
+	trailer int64 // where in the file the trailer begins
 }
 
-// parseTrailer reads what follows a body of size bytes. The result shares memory with b. The error is
+// parseFooter reads the footer of a file of fileBytes. The error is [asset.ErrCorrupt].
+func parseFooter(b []byte, fileBytes int64) (footer, error) {
+	f := footer{size: int64(le.Uint64(b[16:])), kept: string(b[:8]) == keptMagic}
+	if !f.kept && string(b[:8]) != entryMagic || le.Uint32(b[8:]) != entryVersion {
+		return footer{}, fmt.Errorf("%w: no footer", asset.ErrCorrupt)
+	}
+	e := entry{size: f.size}
+	if f.size < 0 || f.size > 1<<62 {
+		return footer{}, fmt.Errorf("%w: lengths do not add up", asset.ErrCorrupt)
+	}
+	f.trailer = fileBytes - int64(le.Uint32(b[12:])) - e.blocks()*sumBytes - footerBytes
+	if f.trailer < 0 || f.kept && f.trailer != 0 || !f.kept && f.trailer != f.size {
+		return footer{}, fmt.Errorf("%w: lengths do not add up", asset.ErrCorrupt)
+	}
+	return f, nil
+}
+
+// parseTrailer reads a trailer, of a file with that footer. The result shares memory with b. The error is
 // [asset.ErrCorrupt].
-func parseTrailer(b []byte, size int64) (*entry, error) {
+func parseTrailer(b []byte, f footer) (*entry, error) {
 	if xxhash.Sum64(b[:len(b)-sumBytes]) != le.Uint64(b[len(b)-sumBytes:]) {
 		return nil, fmt.Errorf("%w: the trailer does not match its checksum", asset.ErrCorrupt)
 	}
-	e := &entry{size: size}
+	e := &entry{size: f.size}
 	sumsAt := int64(len(b)) - footerBytes - e.blocks()*sumBytes
 	meta := b[:sumsAt]
 	if len(meta) < metaHeadBytes || int64(le.Uint32(meta[12:])) > sumsAt-metaHeadBytes {
@@ -114,6 +147,9 @@ func parseTrailer(b []byte, size int64) (*entry, error) {
 	e.epoch = int(le.Uint32(meta[8:]))
 	keyEnd := metaHeadBytes + int(le.Uint32(meta[12:]))
 	e.key, e.mediaType = meta[metaHeadBytes:keyEnd], string(meta[keyEnd:])
+	if f.kept {
+		e.kept, e.mediaType = e.mediaType, ""
+	}
 	e.sums = b[sumsAt : len(b)-footerBytes]
 	return e, nil
 }
@@ -127,25 +163,25 @@ func readTrailer(r io.ReaderAt, fileBytes int64) (*entry, error) {
 	if err := readFull(r, tail, fileBytes-int64(len(tail))); err != nil {
 		return nil, err
 	}
-	size, err := footerOf(tail, fileBytes)
+	f, err := footerOf(tail, fileBytes)
 	if err != nil {
 		return nil, err
 	}
-	if n := fileBytes - size; n > int64(len(tail)) {
+	if n := fileBytes - f.trailer; n > int64(len(tail)) {
 		tail = make([]byte, n)
-		if err := readFull(r, tail, size); err != nil {
+		if err := readFull(r, tail, f.trailer); err != nil {
 			return nil, err
 		}
 	}
-	return parseTrailer(tail[int64(len(tail))-(fileBytes-size):], size)
+	return parseTrailer(tail[int64(len(tail))-(fileBytes-f.trailer):], f)
 }
 
-// footerOf is bodySize of the footer at the end of tail.
-func footerOf(tail []byte, fileBytes int64) (int64, error) {
+// footerOf is parseFooter of the footer at the end of tail.
+func footerOf(tail []byte, fileBytes int64) (footer, error) {
 	if len(tail) < footerBytes {
-		return 0, fmt.Errorf("%w: %d bytes", asset.ErrCorrupt, len(tail))
+		return footer{}, fmt.Errorf("%w: %d bytes", asset.ErrCorrupt, len(tail))
 	}
-	return bodySize(tail[len(tail)-footerBytes:], fileBytes)
+	return parseFooter(tail[len(tail)-footerBytes:], fileBytes)
 }
 
 // verifyWhole checks every block of the body in r.

@@ -98,6 +98,9 @@ func (b *Bucket) Load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 	if err != nil {
 		return nil, b.failure(ctx, "load", k, err)
 	}
+	if b.dir != "" {
+		o.Kept = filepath.Join(b.dir, name)
+	}
 	return o, nil
 }
 

@@ -36,6 +36,9 @@ func TestBucketKeepsBytes(t *testing.T) {
 			if _, inMemory := got.Bytes(); inMemory != (size <= maxMemoryBytes) {
 				t.Errorf("%s: %d bytes in memory: %t", url, size, inMemory)
 			}
+			if kept, err := os.ReadFile(got.Kept); (err == nil && bytes.Equal(kept, content(t, o))) != (url != "mem://") {
+				t.Errorf("%s: %d bytes are kept at %q: %d, %v", url, size, got.Kept, len(kept), err)
+			}
 			got.Release()
 			must(t, b.Delete(t.Context(), o.Key))
 			wantError(t, loadError(t, b, o.Key), asset.ErrNotFound)
