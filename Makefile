@@ -32,8 +32,8 @@ bench: deps ## benchmarks of the hot paths, with allocations
 soak: deps ## the long forms of the crash tests: 200 kills, 25 power losses, a minute of readers, 1,000 rounds between edges
 	ASSETMATRIX_SOAK=1 go test -timeout 60m -run 'TestKill|TestPowerLoss|TestTransactionsAreNeverMixed|TestReadYourWrites' -v . ./catalog
 
-bench-matrix: build ## figures of the matrix beside their targets: edges, commits, catalog (docs/BENCHMARKS.md)
-	@for scenario in sync commits catalog; do bin/assetmatrix bench $$scenario --quick || exit; done
+bench-matrix: build ## figures of the matrix beside their targets: edges, commits, catalog, and beside silos (docs/BENCHMARKS.md)
+	@for scenario in sync commits catalog matrix; do bin/assetmatrix bench $$scenario --quick || exit; done
 
 fuzz: deps ## each fuzz target for 30 seconds
 	@scripts/fuzz 30s

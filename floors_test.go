@@ -16,10 +16,10 @@ var floors = map[string]int{
 	"resolve": 2, "cache": 2, "transform": 2, "origin": 2, "catalog": 2,
 	"asset/assettest": 2, // the suite that the stores of the rooms run
 	"control/client":  2, // what the API says, for the server and for the programs that speak to it
+	"bench/corpus":    2, // pictures, for the demo, the load and the tests
 	"proxy":           3, "control": 3, "ingest": 3,
 	".":               4,
 	"bench":           5,
-	"bench/corpus":    5,
 	"cmd/assetmatrix": 6, "cmd/demo": 6,
 }
 

@@ -44,7 +44,7 @@ func matrixScenario(ctx context.Context, r *run) error {
 		interval: time.Second,
 	}
 	if r.Quick {
-		size.products, size.originals, size.pixels, size.releases = 8, 16, 300_000, 6
+		size.originals, size.pixels, size.releases = 16, 600_000, 6
 	}
 	return compareWays(ctx, r, size)
 }

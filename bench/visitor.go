@@ -2,11 +2,10 @@ package bench
 
 import (
 	"context"
-	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/assetmatrix/assetmatrix/asset"
@@ -21,32 +20,13 @@ var browser = &http.Client{
 // An answer is what a front door answered with status 200.
 type answer struct {
 	header http.Header
-	body   []byte // of a GET
+	body   []byte
 }
 
 // ask gets an asset of a product with options at a front door. Every other status than 200 is an error that quotes it.
-func ask(ctx context.Context, front, product, options, name, query string) (answer, error) {
-	return request(ctx, http.MethodGet, front, product, options, name, query)
-}
-
-// shows returns the digest of the original that a product shows under a name.
-func shows(ctx context.Context, front, product, name, query string) (digest asset.Digest, err error) {
-	a, err := request(ctx, http.MethodHead, front, product, "original", name, query)
-	if err != nil {
-		return digest, err
-	}
-	field := a.header.Get("Repr-Digest")
-	text, ok := strings.CutPrefix(strings.TrimSuffix(field, ":"), "sha-256=:")
-	raw, err := base64.StdEncoding.DecodeString(text)
-	if !ok || err != nil || len(raw) != len(digest) {
-		return digest, fmt.Errorf("%s/%s: Repr-Digest is %q", product, name, field)
-	}
-	return asset.Digest(raw), nil
-}
-
-func request(ctx context.Context, method, front, product, options, name, query string) (a answer, err error) {
+func ask(ctx context.Context, front, product, options, name, query string) (a answer, err error) {
 	url := "http://" + front + "/" + product + "/" + options + "/" + name + query
-	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return a, err
 	}
@@ -64,4 +44,14 @@ func request(ctx context.Context, method, front, product, options, name, query s
 	}
 	a.header = resp.Header
 	return a, nil
+}
+
+// shows returns the digest of the original that a product shows under a name, which the front door says without touching it.
+func shows(ctx context.Context, front, product, name, query string) (asset.Digest, error) {
+	var info struct{ Digest asset.Digest }
+	a, err := ask(ctx, front, product, "info", name, query)
+	if err == nil {
+		err = json.Unmarshal(a.body, &info)
+	}
+	return info.Digest, err
 }
