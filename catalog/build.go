@@ -77,11 +77,11 @@ func build(ctx context.Context, path string, at baseHead, rest meta, records ite
 	if len(at.epoch) > maxEpochBytes {
 		return fmt.Errorf("%w: base: an epoch of %d bytes", asset.ErrInvalid, len(at.epoch))
 	}
-	temporary := path + ".tmp"
-	file, err := os.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*.tmp")
 	if err != nil {
 		return fmt.Errorf("base: %w", err)
 	}
+	temporary := file.Name()
 	defer func() {
 		b.close()
 		_ = file.Close()

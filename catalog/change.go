@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"slices"
+
 	"github.com/tidwall/btree"
 
 	"github.com/assetmatrix/assetmatrix/asset"
@@ -118,7 +120,7 @@ func (v *View) replaceAsset(old former[asset.Asset], a *asset.Asset) {
 		add(&v.owned, old.was.Owner, -1)
 	}
 	if a == nil {
-		v.retired = max(v.retired, old.was.Generation)
+		v.retired = max(v.retired, v.purgedAt(old.was))
 		v.assets.Delete(old.was.ID)
 	} else {
 		a = v.atLeast(old.was, a)
@@ -136,6 +138,9 @@ func (v *View) atLeast(old, a *asset.Asset) *asset.Asset {
 	least := v.retired
 	if old != nil {
 		least = old.Generation
+		if !slices.Equal(old.Tags, a.Tags) { // a tag that goes leaves its purges behind
+			least = v.purgedAt(old)
+		}
 	}
 	if a.Generation >= least {
 		return a
@@ -143,6 +148,11 @@ func (v *View) atLeast(old, a *asset.Asset) *asset.Asset {
 	next := *a
 	next.Generation = least
 	return &next
+}
+
+// purgedAt is the generation of an asset with those of its tags.
+func (v *View) purgedAt(a *asset.Asset) uint64 {
+	return max(a.Generation, v.tagGeneration(a.Owner, a.Tags))
 }
 
 // add adds n to what is counted under key; what is 0 is not kept.

@@ -105,6 +105,7 @@ type heard struct {
 	seen  time.Time
 	lag   uint64
 	since time.Time // of the lag
+	left  bool      // it has said that it ends
 }
 
 // A fleet is what this replica knows of the others and tells them. It also knows the age of the view, as that comes of
@@ -402,6 +403,9 @@ func (f *fleet) register(b beat) {
 	old := f.others[b.ID]
 	switch {
 	case b.Leaving:
+		if old != nil {
+			old.left = true
+		}
 		delete(f.others, b.ID)
 		return
 	case old == nil && len(f.others) >= maxReplicas:
@@ -495,8 +499,10 @@ func (f *fleet) await(ctx context.Context, revision uint64) ([]string, error) {
 		return []string{f.id}, err
 	}
 	f.ask(revision)
+	var behind map[string]*heard
 	for {
-		behind, news := f.behind(revision)
+		var news <-chan struct{}
+		behind, news = f.behind(revision, behind)
 		settled := f.settled()
 		if len(behind) == 0 && settled <= 0 {
 			return nil, nil
@@ -507,24 +513,31 @@ func (f *fleet) await(ctx context.Context, revision uint64) ([]string, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return behind, ctx.Err()
+			return slices.Sorted(maps.Keys(behind)), ctx.Err()
 		case <-news:
 		case <-time.After(wait):
 		}
 	}
 }
 
-// behind returns those that do not show the revision, and what is closed when that may have changed.
-func (f *fleet) behind(revision uint64) (ids []string, news <-chan struct{}) {
+// behind returns those that do not show the revision, and what is closed when that may have changed. Who was behind before stays
+// so until it is heard of again, or leaves: that nothing is heard of it does not mean that it shows anything else.
+func (f *fleet) behind(revision uint64, before map[string]*heard) (behind map[string]*heard, news <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for id, h := range f.alive() {
+	behind = map[string]*heard{}
+	alive := f.alive()
+	for id, h := range alive {
 		if h.beat.Revision < revision || f.astray(&h.beat) {
-			ids = append(ids, id)
+			behind[id] = h
 		}
 	}
-	slices.Sort(ids)
-	return ids, f.news
+	for id, h := range before {
+		if alive[id] == nil && !h.left {
+			behind[id] = h
+		}
+	}
+	return behind, f.news
 }
 
 // astray reports whether a replica shows another history than this writer's, as after a backup was restored: its revisions

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -121,7 +122,7 @@ func TestAwaitReplicaThatIsBehind(t *testing.T) {
 	}
 	says(beat{ID: "slow", Role: roleEdge, Epoch: "before the restore", Revision: revision + 100})
 	until(t, "it to be astray", func() bool { r, _ := replicaOf(c, "slow"); return r.Revision > revision && r.Lag == revision })
-	if behind, _ := c.fleet.behind(revision); !slices.Equal(behind, []string{"slow"}) {
+	if behind, _ := c.fleet.behind(revision, nil); !slices.Equal(slices.Collect(maps.Keys(behind)), []string{"slow"}) {
 		t.Error("a replica of another history is not behind:", behind)
 	}
 	go await()
@@ -137,7 +138,24 @@ func TestAwaitReplicaThatIsBehind(t *testing.T) {
 	c.fleet.mu.Lock()
 	c.fleet.forget = 100 * time.Millisecond
 	c.fleet.mu.Unlock()
+	says(beat{ID: "slow", Role: roleEdge})
+	until(t, "it to be heard", func() bool { r, _ := replicaOf(c, "slow"); return r.Lag == 1 })
+	ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if behind, err := c.AwaitReplicas(ctx, revision); !errors.Is(err, context.DeadlineExceeded) || !slices.Equal(behind, []string{"slow"}) {
+		t.Fatal("who is not heard of any more shows nothing else for that:", behind, err)
+	}
+	go await() // anew
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	c.fleet.mu.Lock()
+	c.fleet.forget = forgetAfter
+	c.fleet.mu.Unlock()
+	says(beat{ID: "slow", Role: roleEdge})
+	until(t, "it to be known again", func() bool { r, _ := replicaOf(c, "slow"); return r.Lag == 1 })
 	go await()
+	says(beat{ID: "slow", Role: roleEdge, Leaving: true})
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/assetmatrix/assetmatrix/asset"
@@ -113,7 +114,7 @@ func (r *replica) fold(ctx context.Context) error {
 			return err
 		}
 	}
-	r.dir.drop(func(revision uint64) bool { return revision != f.from.revision })
+	r.dir.drop(func(revision uint64) bool { return revision < f.from.revision }) // a later one is a snapshot that is being adopted
 	r.folded(f.from.revision, start)
 	return nil
 }
@@ -135,12 +136,18 @@ func (r *replica) beginFold() (*fold, error) {
 	return &fold{replica: r, from: r.work, era: r.era}, nil
 }
 
+// end leaves nothing of a fold that was given up: a base of another history than the one that goes on here would be taken for
+// the newest at the next start.
 func (f *fold) end() {
-	f.replica.applying.Lock()
-	defer f.replica.applying.Unlock()
-	f.replica.folding, f.replica.since = false, nil
+	r := f.replica
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	r.folding, r.since = false, nil
 	if f.journal != nil {
 		f.journal.discard()
+	}
+	if f.fresh && r.ground.base != f.base && r.ground.at.revision != f.from.revision {
+		_ = os.Remove(r.dir.base(f.from.revision))
 	}
 }
 
@@ -204,6 +211,9 @@ func (f *fold) swap() error {
 	r := f.replica
 	if r.era != f.era || r.work.revision < r.head {
 		return errBusy
+	}
+	if err := f.view.Err(); err != nil { // what came meanwhile may be in it half
+		return err
 	}
 	if f.view.position() != r.work.position() {
 		return fmt.Errorf("%w: the fold has come to revision %d, the view to %d", asset.ErrCorrupt, f.view.revision, r.work.revision)

@@ -52,6 +52,7 @@ func openReplica(cfg Config, log matrixLog, ev Events) (*replica, error) {
 		return nil, err
 	}
 	if err := r.openJournal(); err != nil {
+		r.close() // what watches the base
 		return nil, err
 	}
 	r.work.waiting = cfg.Role == roleEdge && r.work.position() == position{}
@@ -106,6 +107,13 @@ func (r *replica) openJournal() error {
 	}
 	r.applied = v.position()
 	switch {
+	case j != nil && v.Err() != nil: // a record to change was not found: the change must not be shown half
+		j.close()
+		r.work = newView(v.base)
+		r.applied = r.work.position()
+		if v.epoch == "" || j.last.epoch == v.epoch {
+			r.applied = j.last
+		}
 	case j == nil:
 		if r.trouble == "" { // else a new base is needed
 			r.journal = r.newJournal(r.applied)
@@ -215,8 +223,13 @@ func (r *replica) replay(ctx context.Context) error {
 	for {
 		from := r.work.revision
 		err := r.replayTo(ctx, last)
-		if errors.Is(err, errReplayed) {
+		switch {
+		case errors.Is(err, errReplayed):
 			return nil
+		case errors.Is(err, errDamaged) && ctx.Err() == nil: // it cannot be so a second time: then there is no base
+			r.rebuild(ctx)
+			r.head = last
+			continue
 		}
 		// What breaks off is taken up again, as long as it gets on: the client drops messages that come faster than they
 		// are applied, which the tail notices.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -19,8 +20,10 @@ import (
 )
 
 // Restore makes the matrix of a backup in an empty system: cfg.Dir must hold no log, or cfg.NATS.URL lead to a cluster
-// without one. The restored matrix has the backup's revision and an epoch of its own, so that replicas which have seen
-// more than the backup notice. Nothing is left behind when it fails.
+// without one. The restored matrix has an epoch of its own, so that replicas which have seen more than the backup notice, and
+// goes on at a revision that no history before it can have come to, so that nothing that was told of one (min_revision, a place
+// in the changes, the key of a purged rendition) means anything in it. The manifest is the backup's, with the new epoch. Nothing is left
+// behind when it fails.
 //
 // It fails with an [asset.Fault] of kind [asset.ErrConflict] when the system is not empty, and with [asset.ErrCorrupt]
 // when the backup is not whole.
@@ -61,18 +64,18 @@ func restore(ctx context.Context, s *natsServer, cfg Config, r io.Reader) (Manif
 	if err := absent(ctx, js); err != nil {
 		return Manifest{}, err
 	}
-	m, err := restoreBase(ctx, directory(cfg.Dir), r)
+	m, revision, err := restoreBase(ctx, directory(cfg.Dir), r)
 	if err != nil {
 		return Manifest{}, err
 	}
 	log := streamConfig(cfg.NATS.Replicas)
-	log.FirstSeq = m.Revision + 1
+	log.FirstSeq = revision + 1
 	made, err := js.CreateStream(ctx, log)
 	if err != nil {
 		return Manifest{}, err
 	}
-	if state := made.CachedInfo().State; state.LastSeq != m.Revision {
-		return Manifest{}, fmt.Errorf("the log ends with %d, not with %d", state.LastSeq, m.Revision)
+	if state := made.CachedInfo().State; state.LastSeq != revision {
+		return Manifest{}, fmt.Errorf("the log ends with %d, not with %d", state.LastSeq, revision)
 	}
 	return m, nil
 }
@@ -99,28 +102,32 @@ func notEmpty(detail string) error {
 	return &asset.Fault{Kind: asset.ErrConflict, Detail: detail, Allowed: "an empty directory, and a cluster without the stream " + streamName}
 }
 
-// restoreBase writes the base of the backup, with an epoch of its own.
-func restoreBase(ctx context.Context, dir directory, r io.Reader) (Manifest, error) {
+// restoreBase writes the base of the backup, with an epoch and a revision of its own.
+func restoreBase(ctx context.Context, dir directory, r io.Reader) (m Manifest, revision uint64, err error) {
 	in := bufio.NewReader(r)
-	m, err := decodeBackup(in)
+	m, err = decodeBackup(in)
 	if err != nil {
-		return Manifest{}, err
+		return m, 0, err
 	}
 	path := dir.download()
 	defer func() { _ = os.Remove(path) }()
 	if err := receive(path, &m, in); err != nil {
-		return Manifest{}, err
+		return m, 0, err
 	}
 	if err := check(ctx, path, &m); err != nil {
-		return Manifest{}, err
+		return m, 0, err
 	}
 	_, v, err := openView(path)
 	if err != nil {
-		return Manifest{}, err
+		return m, 0, err
 	}
-	m.Epoch = rand.Text()
-	return m, writeBase(ctx, dir.base(m.Revision), v, m.Epoch)
+	m.Epoch, v.revision = rand.Text(), beyond(m.Revision, time.Now())
+	return m, v.revision, writeBase(ctx, dir.base(v.revision), v, m.Epoch)
 }
+
+// beyond returns a revision that is higher than any that a matrix with a backup of that revision came to before now: the
+// microseconds from 1970, of which there have been more than transactions. JSON's numbers hold it until 2255.
+func beyond(revision uint64, now time.Time) uint64 { return max(revision+1, uint64(now.UnixMicro())) }
 
 // maxManifestBytes is far beyond any manifest.
 const maxManifestBytes = 4096

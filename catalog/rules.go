@@ -48,7 +48,10 @@ func (v *View) checkDeleteProduct(name string) error {
 	links, _ := v.linked.Get(name)
 	owned, _ := v.owned.Get(name)
 	if links+owned > 0 {
-		return conflict("/product", "product %q still owns assets (%d) and has links (%d)", name, owned, links)
+		return &asset.Fault{
+			Kind: asset.ErrConflict, Part: "/product", Detail: fmt.Sprintf("product %q still owns assets (%d) and has links (%d)", name, owned, links),
+			Allowed: "a product without either; an asset that it owns and has no name for has one in another product, as in the links that an upload's answer or the listing there leads to",
+		}
 	}
 	return nil
 }

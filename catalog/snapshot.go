@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync"
 	"time"
+	"weak"
 
 	"github.com/assetmatrix/assetmatrix/asset"
 )
@@ -39,7 +40,7 @@ const snapshotAge = time.Minute
 // come since. The caller closes it.
 func (c *Catalog) Snapshot(ctx context.Context) (Manifest, *os.File, error) {
 	r := c.replica
-	m, f, err := r.newest()
+	m, f, err := r.newest(ctx)
 	if err == nil && (m.Revision == r.view().revision || time.Since(m.Created) < snapshotAge) {
 		return m, f, nil
 	}
@@ -49,14 +50,15 @@ func (c *Catalog) Snapshot(ctx context.Context) (Manifest, *os.File, error) {
 	if err := r.fold(ctx); err != nil {
 		return Manifest{}, nil, fmt.Errorf("catalog snapshot: %w", err)
 	}
-	if m, f, err = r.newest(); err != nil {
+	if m, f, err = r.newest(ctx); err != nil {
 		return Manifest{}, nil, fmt.Errorf("catalog snapshot: %w", err)
 	}
 	return m, f, nil
 }
 
-// newest opens the base file that the view stands on; [asset.ErrNotFound] when it stands on none.
-func (r *replica) newest() (Manifest, *os.File, error) {
+// newest opens the base file that the view stands on, which is verified when its manifest is made; [asset.ErrNotFound] when it
+// stands on none.
+func (r *replica) newest(ctx context.Context) (Manifest, *os.File, error) {
 	for range 3 { // it may be replaced before it is opened
 		r.applying.Lock()
 		g := r.ground
@@ -71,7 +73,7 @@ func (r *replica) newest() (Manifest, *os.File, error) {
 		if err != nil {
 			return Manifest{}, nil, err
 		}
-		m, err := r.sums.manifest(g.at, f)
+		m, err := r.sums.manifest(ctx, g, f)
 		if err != nil {
 			_ = f.Close()
 			return Manifest{}, nil, err
@@ -81,18 +83,22 @@ func (r *replica) newest() (Manifest, *os.File, error) {
 	return Manifest{}, nil, fmt.Errorf("%w: the snapshot is being replaced", asset.ErrUnavailable)
 }
 
-// sums remember the manifest of the newest base, whose hash takes seconds when it is large.
+// sums remember the manifest of the newest base, whose hash takes seconds when it is large. Two bases of one position are not the
+// same bytes.
 type sums struct {
-	mu sync.Mutex // guards the rest; held while a file is read, so that it is read once
-	at position
-	of Manifest
+	mu   sync.Mutex // guards the rest; held while a file is read, so that it is read once
+	base weak.Pointer[base]
+	of   Manifest
 }
 
-func (s *sums) manifest(at position, f *os.File) (Manifest, error) {
+func (s *sums) manifest(ctx context.Context, g ground, f *os.File) (Manifest, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.at == at && s.of.Size > 0 {
+	if s.base == weak.Make(g.base) && s.of.Size > 0 {
 		return s.of, nil
+	}
+	if err := g.base.verify(ctx); err != nil { // or the hash would be that of something damaged
+		return Manifest{}, err
 	}
 	info, err := f.Stat()
 	if err != nil {
@@ -102,9 +108,9 @@ func (s *sums) manifest(at position, f *os.File) (Manifest, error) {
 	if _, err := io.Copy(hash, io.NewSectionReader(f, 0, info.Size())); err != nil {
 		return Manifest{}, err
 	}
-	m := Manifest{Revision: at.revision, Epoch: at.epoch, Hash: at.hash, Size: info.Size(), Created: info.ModTime().UTC()}
+	m := Manifest{Revision: g.at.revision, Epoch: g.at.epoch, Hash: g.at.hash, Size: info.Size(), Created: info.ModTime().UTC()}
 	hash.Sum(m.SHA256[:0])
-	s.at, s.of = at, m
+	s.base, s.of = weak.Make(g.base), m
 	return m, nil
 }
 
@@ -208,12 +214,21 @@ func (c *Catalog) Backup(ctx context.Context, w io.Writer) (Manifest, error) {
 	return m, nil
 }
 
-// foldNow returns a snapshot of what the view shows, or of something newer.
+// foldNow returns a snapshot of what the view shows, or of something newer, verified now. When it is damaged it is being made
+// anew from then on.
 func (r *replica) foldNow(ctx context.Context) (Manifest, *os.File, error) {
 	if err := r.fold(ctx); err != nil {
 		return Manifest{}, nil, err
 	}
-	return r.newest()
+	r.applying.Lock()
+	b := r.ground.base
+	r.applying.Unlock()
+	if b != nil {
+		if err := b.verify(ctx); err != nil {
+			return Manifest{}, nil, err
+		}
+	}
+	return r.newest(ctx)
 }
 
 // backupMagic begins a backup. Behind it stand the SHA-256 of the manifest's line, that line, and the base file.

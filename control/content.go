@@ -53,10 +53,12 @@ func (c content[T]) read(r *http.Request) (T, error) {
 	return v, nil
 }
 
-// mayBeJSON reports whether a Content-Type is JSON's, or says nothing: none, or what curl sends of itself.
+// mayBeJSON reports whether a Content-Type is JSON's (a merge patch's too, RFC 7396), or says nothing: none, or what curl sends
+// of itself.
 func mayBeJSON(contentType string) bool {
 	mediaType, _, _ := mime.ParseMediaType(contentType)
-	return contentType == "" || mediaType == "application/json" || mediaType == "application/x-www-form-urlencoded"
+	return contentType == "" || mediaType == "application/json" || mediaType == "application/merge-patch+json" ||
+		mediaType == "application/x-www-form-urlencoded"
 }
 
 // wellFormed says where data stops being one JSON document.

@@ -145,6 +145,8 @@ type Garbage interface {
 	// Collect deletes the originals that no version has used for the grace period, and returns them; in a dry run it only
 	// looks.
 	Collect(ctx context.Context, grace time.Duration, dryRun bool) ([]asset.Garbage, error)
+	// Grace is the grace period where nobody asks for another.
+	Grace() time.Duration
 }
 
 // A Check says whether a part of the server can do its work.

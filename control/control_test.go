@@ -59,7 +59,7 @@ func open(t *testing.T, changes ...change) *house {
 	providers, err := origin.Open(t.Context(), []origin.Config{{Name: "local", URL: "file://" + filepath.Join(h.dir, "originals")}}, origin.Events{})
 	must(t, err)
 	t.Cleanup(func() { _ = providers.Close() })
-	in, err := ingest.New(ingest.Config{SpoolDir: filepath.Join(h.dir, "spool"), MaxBytes: 256 << 20}, c, providers, probe)
+	in, err := ingest.New(ingest.Config{SpoolDir: filepath.Join(h.dir, "spool"), MaxBytes: 256 << 20, Garbage: ingest.GarbageConfig{Grace: time.Hour}}, c, providers, probe)
 	must(t, err)
 	resolver, err := resolve.New(resolve.DefaultConfig(), func() resolve.View { return c.View() })
 	must(t, err)

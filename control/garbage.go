@@ -11,9 +11,6 @@ import (
 	"github.com/assetmatrix/assetmatrix/control/client"
 )
 
-// defaultGrace is how long an original must have been without use when nobody says.
-const defaultGrace = 24 * time.Hour
-
 type garbageInput struct {
 	call
 	Writing
@@ -46,7 +43,7 @@ func (c *collector) collect(ctx context.Context, in *garbageInput) (*garbageOutp
 	if err != nil {
 		return nil, err
 	}
-	grace, err := graceOf(spec.Grace)
+	grace, err := c.graceOf(spec.Grace)
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +63,9 @@ func (c *collector) collect(ctx context.Context, in *garbageInput) (*garbageOutp
 	return out, err
 }
 
-func graceOf(text string) (time.Duration, error) {
+func (c *collector) graceOf(text string) (time.Duration, error) {
 	if text == "" {
-		return defaultGrace, nil
+		return c.deps.Garbage.Grace(), nil
 	}
 	grace, err := time.ParseDuration(text)
 	if err != nil || grace < 0 {

@@ -103,6 +103,9 @@ func (w *write) purgedURL() (*catalog.Purge, error) {
 	if f, ok := errors.AsType[*asset.Fault](err); ok {
 		return nil, fault(errContent, "/url", "this is no delivery URL: "+f.Detail, allowed)
 	}
+	if err := w.server.allow(w.ctx, Purge, t.Product); err != nil {
+		return nil, err // which names there are is for those alone who may purge them
+	}
 	if _, ok := w.View().Link(t.Product, t.Name); !ok {
 		return nil, fault(asset.ErrNotFound, "/url", "there is nothing under this URL", "the URL of a name that a product has")
 	}

@@ -422,7 +422,7 @@ func TestGarbage(t *testing.T) {
 		return c
 	}
 	if c := collect(client.GarbageSpec{DryRun: true}); c.Count != 0 || c.Originals == nil || !c.DryRun {
-		t.Errorf("within the default grace period: %+v", c)
+		t.Errorf("within the grace period that is configured: %+v", c)
 	}
 	h.still(func() {
 		c := collect(client.GarbageSpec{DryRun: true, Grace: "0s"})

@@ -95,6 +95,9 @@ func (c *Collector) tell(ctx context.Context, r *round, err error) {
 	}
 }
 
+// Grace is how long an original must have been without use, as configured.
+func (c *Collector) Grace() time.Duration { return c.ingester.cfg.Garbage.Grace }
+
 // Collect deletes the originals that no version has used for the grace period, and returns them; in a dry run it only
 // returns them. It goes on after an original that cannot be deleted now, and returns what went wrong, joined:
 // [asset.ErrUnavailable] for a provider or a catalog that failed, [asset.ErrInvalid] for a negative grace, ctx's error.

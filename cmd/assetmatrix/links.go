@@ -49,7 +49,7 @@ func showLink(out io.Writer, l client.Link) error {
 func unlinkCommand() *cobra.Command {
 	return takeAwayCommand(&cobra.Command{
 		Use:     "unlink PRODUCT/NAME",
-		Short:   "Take a name from a product, where the asset has others",
+		Short:   "Take a name from a product, as delete does: an asset goes with its last name",
 		Example: "  assetmatrix unlink app/hero.jpg",
 	}, (*client.Client).DeleteLink)
 }

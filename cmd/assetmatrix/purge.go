@@ -98,7 +98,7 @@ func garbageCommand() *cobra.Command {
 	}
 	r.writeFlags(cmd)
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be deleted")
-	cmd.Flags().DurationVar(&grace, "grace", 0, "how long an original must have been without use (the server's default: 24h)")
+	cmd.Flags().DurationVar(&grace, "grace", 0, "how long an original must have been without use (left out: the server's ingest.garbage.grace)")
 	return cmd
 }
 

@@ -197,7 +197,7 @@ type GarbageSpec struct {
 	// DryRun only looks.
 	DryRun bool `json:"dry_run,omitempty" doc:"only look"`
 	// Grace is how long an original must have been without use, as [time.Duration] spells it; "" leaves it to the server.
-	Grace string `json:"grace,omitempty" doc:"how long an original must have been without use, such as 24h or 90m; left out: 24h"`
+	Grace string `json:"grace,omitempty" doc:"how long an original must have been without use, such as 24h or 90m; left out: what the server is configured with"`
 }
 
 // A Collected is what a collection of garbage found.
