@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/assetmatrix/assetmatrix/asset"
@@ -114,7 +115,9 @@ func (r *replica) fold(ctx context.Context) error {
 			return err
 		}
 	}
-	r.dir.drop(func(revision uint64) bool { return revision < f.from.revision }) // a later one is a snapshot that is being adopted
+	r.dir.drop(func(revision uint64) bool { // a later one may be a snapshot that is being adopted
+		return revision < f.from.revision || revision != f.from.revision && slices.Contains(r.useless, revision)
+	})
 	r.folded(f.from.revision, start)
 	return nil
 }

@@ -79,6 +79,7 @@ func (r *replica) openGround() error {
 			return nil
 		}
 		r.report(fmt.Errorf("%s cannot be used: %w", path, err))
+		r.useless = append(r.useless, revision)
 	}
 	return nil
 }

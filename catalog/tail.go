@@ -29,6 +29,7 @@ type replica struct {
 	folds      sync.Mutex    // held while folding: one at a time
 	wanted     chan struct{} // has room for one: it is time to fold
 	sums       sums
+	useless    []uint64 // revisions of bases that could not be used at start
 
 	applying sync.Mutex // guards the next block
 	work     *View      // the view that the next message goes into
