@@ -28,7 +28,7 @@ type way interface {
 	end() error
 }
 
-// The matrix is one server at which the visitors of all products ask, and an edge, another process, at which releases are
+// A matrixWay is one server at which the visitors of all products ask, and an edge, another process, at which releases are
 // watched.
 type matrixWay struct {
 	all, edge *server
@@ -129,7 +129,7 @@ func (w *matrixWay) publish(ctx context.Context, t *trace, r release) (demand st
 
 func demanding(revision uint64) string { return fmt.Sprint("?min_revision=", revision) }
 
-// Silos are a server for each product, with copies of what it needs from others: a job beside each looks at the others' lists
+// A siloedWay is a server for each product, with copies of what it needs from others: a job beside each looks at the others' lists
 // at an interval, and copies what is new.
 type siloedWay struct {
 	silos    []*silo

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -790,4 +791,105 @@ func TestReplayGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameMatrix(t, r.view(), want)
+}
+
+// A restart over a base with a damaged block shows all of a transaction in the journal, or nothing of it.
+func TestJournalOverDamagedTable(t *testing.T) {
+	const assets = 3000
+	id := func(i int) string { return fmt.Sprintf("0190c5a8-0000-7000-8000-%012x", i) }
+	name := func(i int) string { return fmt.Sprintf("%06d.jpg", i) }
+	dir := t.TempDir()
+	if err := Import(t.Context(), dir, Manifest{}, func(yield func(Mutation) bool) {
+		more := yield(putProduct("shop"))
+		for i := 0; i < assets && more; i++ {
+			more = yield(putAsset(id(i), byte(i), byte(i/256))) && yield(putLink("shop", name(i), id(i)))
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	c := openWith(t, config(dir), new(told))
+	var all []Mutation
+	for i := range 100 {
+		all = append(all, Mutation{ChangeAsset: &AssetChange{Asset: id(i * 20), Status: asset.Archived, At: time.Now().UTC()}})
+	}
+	revision := update(t, c, all...)
+	c.Close()
+	spoilAssetTable(t, dir)
+	e := openWith(t, edgeConfig(dir, nowhere), new(told))
+	archived := 0
+	for i := range 100 {
+		if found, ok := e.View().Find("shop", name(i*20), 0); ok && found.Status == asset.Archived {
+			archived++
+		}
+	}
+	if archived != 0 || e.View().Revision() == revision {
+		t.Errorf("revision %d shows %d of 100 changes", e.View().Revision(), archived)
+	}
+	if len(files(t, dir, journalName)) != 1 || e.replica.applied.revision != revision {
+		t.Errorf("what was applied is forgotten: %d", e.replica.applied.revision)
+	}
+}
+
+// A fold that is given up, as a snapshot of another history is adopted meanwhile, leaves no base; nor does the end of one take
+// away what is being adopted.
+func TestFoldLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	c := openWith(t, config(dir), new(told))
+	uploads(t, c, 0, 20)
+	r := c.replica
+	f, err := r.beginFold()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.write(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.applying.Lock()
+	r.era++
+	r.applying.Unlock()
+	if err := errors.Join(f.begin(t.Context()), f.catchUp(t.Context())); !errors.Is(err, errBusy) {
+		t.Fatal(err)
+	}
+	if f.end(); len(files(t, dir, "base-*")) != 0 {
+		t.Error(files(t, dir, "base-*"))
+	}
+	later := r.dir.base(1 << 40)
+	if err := os.WriteFile(later, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.fold(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(later); err != nil {
+		t.Error(err)
+	}
+}
+
+// An opening that fails at the journal leaves nothing that watches the base, and so holds its mapping.
+func TestFailedOpenEnds(t *testing.T) {
+	dir := t.TempDir()
+	c := openWith(t, config(dir), new(told))
+	uploads(t, c, 0, 20)
+	if _, err := c.Backup(t.Context(), io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	newer := appendFrame(nil, func(b []byte) []byte { return append(b, strings.Replace(journalMagic, "1", "2", 1)...) })
+	if err := os.WriteFile(filepath.Join(dir, journalName), newer, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mapped := func() int {
+		maps, err := os.ReadFile("/proc/self/maps")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(string(maps), filepath.Join(dir, "base-"))
+	}
+	before := mapped() // what c had, which the test still reaches
+	for range 3 {
+		if _, err := openReplica(config(dir), nil, Events{}); err == nil {
+			t.Fatal("a journal of a newer program was opened")
+		}
+	}
+	within(t, "the bases to be unmapped", func() bool { runtime.GC(); return mapped() <= before })
 }

@@ -410,3 +410,36 @@ func TestRestoreIntoACluster(t *testing.T) {
 		t.Fatal(got, err)
 	}
 }
+
+// A damaged base makes no backup, whenever the damage came; and a good one afterwards.
+func TestBackupOfDamagedBase(t *testing.T) {
+	for name, before := range map[string]bool{"before the start": true, "later": false} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			c := openWith(t, config(dir), new(told))
+			uploads(t, c, 0, 200)
+			if _, err := c.Backup(t.Context(), io.Discard); err != nil {
+				t.Fatal(err)
+			}
+			if before {
+				c.Close()
+			}
+			spoilBase(t, dir)
+			if before {
+				c = openWith(t, config(dir), new(told))
+			}
+			if m, err := c.Backup(t.Context(), io.Discard); !errors.Is(err, asset.ErrCorrupt) {
+				t.Fatal(m, err)
+			}
+			var file bytes.Buffer
+			within(t, "a backup of what was made anew", func() bool {
+				file.Reset()
+				_, err := c.Backup(t.Context(), &file)
+				return err == nil
+			})
+			if _, err := Restore(t.Context(), config(t.TempDir()), &file); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}

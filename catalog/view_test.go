@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/assetmatrix/assetmatrix/asset"
 )
@@ -254,5 +255,32 @@ func TestAddVersion(t *testing.T) {
 	}
 	if _, old, _ := before.Lookup("shop", "x"); len(old.Versions) != 2 || old.Current != 2 {
 		t.Errorf("the view before changed: %+v", old)
+	}
+}
+
+// What was purged by a tag stays so when the tag goes, and when the asset does and is made again.
+func TestPurgedTagGoes(t *testing.T) {
+	tagged := putAsset("a", 1)
+	tagged.PutAsset.Tags = []string{"summer"}
+	v := made(t, putProduct("shop"), tagged, putLink("shop", "a", "a"), Mutation{Purge: &Purge{Tag: "summer"}})
+	before, ok := v.Find("shop", "a", 0)
+	if !ok || before.Generation == 0 {
+		t.Fatal(before, ok)
+	}
+	for name, base := range map[string]*View{"in memory": v, "in a base": folded(t, v)} {
+		w := base.fork()
+		none := Mutation{ChangeAsset: &AssetChange{Asset: "a", Tags: &[]string{}, At: time.Now().UTC()}}
+		w.apply(&none)
+		if e, ok := w.Find("shop", "a", 0); !ok || e.Generation < before.Generation {
+			t.Errorf("%s: without the tag: %d, %d before", name, e.Generation, before.Generation)
+		}
+		w = base.fork()
+		again, link, gone, unlinked := putAsset("a", 1), putLink("shop", "a", "a"), Mutation{DeleteAsset: "a"}, deleteLink("shop", "a")
+		for _, m := range []*Mutation{&unlinked, &gone, &again, &link} {
+			w.apply(m)
+		}
+		if e, ok := w.Find("shop", "a", 0); !ok || e.Generation < before.Generation {
+			t.Errorf("%s: made again: %d, %d before", name, e.Generation, before.Generation)
+		}
 	}
 }
