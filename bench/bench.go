@@ -35,6 +35,12 @@ func Scenarios() []Scenario {
 		{"sync", "acknowledged → visible on 64 edges, at 100 transactions a second", syncScenario},
 		{"commits", "durable transactions a second, with one writer and with many", commitsScenario},
 		{"catalog", "lookups, memory and restart with 1M and 10M assets", catalogScenario},
+		{"hit", "answers whose bytes are in hand: from memory and disk, 304s, ranges; requests a second and latency", hitScenario},
+		{"render", "renditions of pictures that nobody has seen, beside libvips in a loop: a second, CPU and memory", renderScenario},
+		{"family", "a srcset of 8 widths × 3 formats of one picture of 15 megapixels, cold: wall clock and CPU", familyScenario},
+		{"burst", "many clients on one cold URL: renders, reads of the original, latency", burstScenario},
+		{"overload", "0.5 to 4 times the capacity, open loop: goodput, what is shed, latency of hits", overloadScenario},
+		{"mixed", "a day in small: Zipf popularity, uploads, purges; hits by tier, their latency while renders saturate the cores", mixedScenario},
 		{"matrix", "products that share assets, each by itself and by the matrix: storage, sync, compute, consistency", matrixScenario},
 	}
 }
@@ -59,6 +65,20 @@ type Options struct {
 	Program string
 	// Version is the program's, for the report.
 	Version string
+	// Target is the URL of a running front door that is measured in the place of one that is started; Server is that of its
+	// management API, and Token what that asks for.
+	Target, Server, Token string
+	// Peers are measured beside it, by turns.
+	Peers []Peer
+	// Origin is the address at which peers find the originals; empty: any on loopback. Peers that are told so by their
+	// configuration, as nginx and Varnish are, need one that stays.
+	Origin string
+	// Corpus is a directory with pictures; empty: they are drawn.
+	Corpus string
+	// Trace is a file with a recorded trace that is replayed; see [Record].
+	Trace string
+	// Rate is what an open load offers, in requests a second; 0: what suits the machine.
+	Rate float64
 	// Progress is called as the run goes on, by one goroutine at a time; it may be nil.
 	Progress func(Progress)
 }

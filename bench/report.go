@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -15,11 +16,11 @@ import (
 type Report struct {
 	Scenario    string      `json:"scenario"`
 	Environment Environment `json:"environment"`
-	Figures     []Figure    `json:"figures"`
+	Figures     []*Figure   `json:"figures"`
 	Tables      []Table     `json:"-"`
 }
 
-// A Figure is one measured value.
+// A Figure is one measured value: that of the run, or the median of its rounds.
 type Figure struct {
 	Name  string  `json:"name"`
 	Value float64 `json:"value"`
@@ -27,8 +28,22 @@ type Figure struct {
 	// Target is what was promised, and Met whether it was reached; nil when nothing was promised.
 	Target *float64 `json:"target"`
 	Met    *bool    `json:"met"`
+	// Low and High are the least and the most that the parts of the run had: its spread, in which a second run's value
+	// should lie; nil of what has no parts.
+	Low  *float64 `json:"low,omitempty"`
+	High *float64 `json:"high,omitempty"`
 
-	atMost bool // the target is an upper bound
+	atMost bool    // the target is an upper bound
+	rounds samples // what Value is the median of
+}
+
+// spread states what the parts of the run had.
+func (f *Figure) spread(parts samples) *Figure {
+	if len(parts) > 1 {
+		low, high := slices.Min(parts), slices.Max(parts)
+		f.Low, f.High = &low, &high
+	}
+	return f
 }
 
 // A Table shows what is behind the figures.
@@ -39,27 +54,43 @@ type Table struct {
 }
 
 // figure reports a value nothing was promised of.
-func (r *Report) figure(name string, value float64, unit string) {
-	r.Figures = append(r.Figures, Figure{Name: name, Value: value, Unit: unit})
+func (r *Report) figure(name string, value float64, unit string) *Figure {
+	return r.add(&Figure{Name: name, Value: value, Unit: unit})
 }
 
 // atLeast reports a value that should be the target or more.
-func (r *Report) atLeast(name string, value float64, unit string, target float64) {
+func (r *Report) atLeast(name string, value float64, unit string, target float64) *Figure {
 	met := value >= target
-	r.Figures = append(r.Figures, Figure{Name: name, Value: value, Unit: unit, Target: &target, Met: &met})
+	return r.add(&Figure{Name: name, Value: value, Unit: unit, Target: &target, Met: &met})
 }
 
 // atMost reports a value that should be the target or less.
-func (r *Report) atMost(name string, value float64, unit string, target float64) {
+func (r *Report) atMost(name string, value float64, unit string, target float64) *Figure {
 	met := value <= target
-	r.Figures = append(r.Figures, Figure{Name: name, Value: value, Unit: unit, Target: &target, Met: &met, atMost: true})
+	return r.add(&Figure{Name: name, Value: value, Unit: unit, Target: &target, Met: &met, atMost: true})
+}
+
+// median reports the median of rounds, with their spread.
+func (r *Report) median(name string, rounds samples, unit string) *Figure {
+	f := r.figure(name, rounds.median(), unit).spread(rounds)
+	f.rounds = rounds
+	return f
+}
+
+func (r *Report) add(f *Figure) *Figure {
+	r.Figures = append(r.Figures, f)
+	return f
 }
 
 func (r *Report) table(t Table) { r.Tables = append(r.Tables, t) }
 
-// Print writes the report for a person: the environment, the figures, and the tables behind them.
+// Print writes the report for a person: the environment, the figures, and the tables behind them. Before it stand the lines
+// of [Report.Benchmarks], which benchstat finds among the rest.
 func (r *Report) Print(w io.Writer) error {
-	if _, err := fmt.Fprintf(w, "%s on %s\n", r.Scenario, r.Environment); err != nil {
+	if err := r.Benchmarks(w); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(w, "\n%s on %s\n", r.Scenario, r.Environment); err != nil {
 		return err
 	}
 	for _, t := range append([]Table{r.figures()}, r.Tables...) {
@@ -71,12 +102,19 @@ func (r *Report) Print(w io.Writer) error {
 }
 
 func (r *Report) figures() Table {
-	t := Table{Head: []string{"FIGURE", "VALUE", "UNIT", "TARGET", "MET"}}
+	t := Table{Head: []string{"FIGURE", "VALUE", "SPREAD", "UNIT", "TARGET", "MET"}}
 	for _, f := range r.Figures {
 		target, met := f.promise()
-		t.Rows = append(t.Rows, []string{f.Name, number(f.Value), f.Unit, target, met})
+		t.Rows = append(t.Rows, []string{f.Name, number(f.Value), f.spelledSpread(), f.Unit, target, met})
 	}
 	return t
+}
+
+func (f *Figure) spelledSpread() string {
+	if f.Low == nil {
+		return ""
+	}
+	return number(*f.Low) + "–" + number(*f.High)
 }
 
 // promise spells the target and whether it was met.

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/prometheus/procfs"
 )
 
 // serverTimeout is how long a process may take to be ready, or to end.
@@ -145,23 +143,16 @@ func get(ctx context.Context, url string) (status int, header http.Header, err e
 // rendered returns the CPU time of the processes that the server has started, its render workers, those that have ended
 // included (proc_pid_stat(5)).
 func (p *server) rendered() (time.Duration, error) {
-	all, err := procfs.AllProcs()
+	members, err := treeOf(p.command.Process.Pid).members()
 	if err != nil {
 		return 0, err
 	}
 	ticks := 0
-	for _, process := range all {
-		stat, err := process.Stat()
-		switch {
-		case err != nil: // it has ended
-		case stat.PID == p.command.Process.Pid:
-			ticks += stat.CUTime + stat.CSTime
-		case stat.PPID == p.command.Process.Pid:
-			ticks += int(stat.UTime+stat.STime) + stat.CUTime + stat.CSTime
+	for _, m := range members {
+		ticks += m.CUTime + m.CSTime
+		if m.PID != p.command.Process.Pid {
+			ticks += int(m.UTime + m.STime)
 		}
 	}
 	return time.Duration(ticks) * time.Second / userTicks, nil
 }
-
-// userTicks is USER_HZ, in which the kernel tells every program times.
-const userTicks = 100

@@ -17,33 +17,37 @@ var browser = &http.Client{
 	Timeout:   time.Minute,
 }
 
-// An answer is what a front door answered with status 200.
+// An answer is what a front door answered.
 type answer struct {
 	header http.Header
 	body   []byte
 }
 
 // ask gets an asset of a product with options at a front door. Every other status than 200 is an error that quotes it.
-func ask(ctx context.Context, front, product, options, name, query string) (a answer, err error) {
+func ask(ctx context.Context, front, product, options, name, query string) (answer, error) {
 	url := "http://" + front + "/" + product + "/" + options + "/" + name + query
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	return askOnce(ctx, &shot{url: url, header: [2]string{"Accept", "image/webp,image/*,*/*;q=0.8"}, status: http.StatusOK, length: anyLength})
+}
+
+// askOnce fires a shot once. An answer that is not what the shot says is an error that quotes it.
+func askOnce(ctx context.Context, s *shot) (a answer, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
 	if err != nil {
 		return a, err
 	}
-	req.Header.Set("Accept", "image/webp,image/*,*/*;q=0.8")
+	if s.header[0] != "" {
+		req.Header.Set(s.header[0], s.header[1])
+	}
 	resp, err := browser.Do(req)
 	if err != nil {
 		return a, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if a.body, err = io.ReadAll(resp.Body); err != nil {
-		return a, fmt.Errorf("%s: %w", url, err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return a, fmt.Errorf("%s answers %d: %.200s", url, resp.StatusCode, a.body)
+		return a, fmt.Errorf("%s: %w", s.url, err)
 	}
 	a.header = resp.Header
-	return a, nil
+	return a, s.judge(resp.StatusCode, a.body)
 }
 
 // shows returns the digest of the original that a product shows under a name, which the front door says without touching it.

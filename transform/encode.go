@@ -118,7 +118,7 @@ func withoutMetadataChunks(file []byte) []byte {
 
 func encodeAVIF(p *vips.ImageRef, quality int, size asset.Size) ([]byte, error) {
 	b, _, err := p.ExportAvif(&vips.AvifExportParams{
-		StripMetadata: true, Quality: quality, Bitdepth: 8, Effort: avifEffort(size.Pixels()),
+		StripMetadata: true, Quality: quality, Bitdepth: 8, Effort: AVIFEffort(size.Pixels()),
 	})
 	return b, err
 }
@@ -127,8 +127,9 @@ func encodeAVIF(p *vips.ImageRef, quality int, size asset.Size) ([]byte, error) 
 // libvips 8.14 keeps them all the same, while without it jpegsave writes a new EXIF block.
 func strip(x *rendering) error { return x.picture.RemoveMetadata() }
 
-// avifEffort trades bytes for time, so that an AVIF of any size is made within the deadline.
-func avifEffort(pixels int64) int {
+// AVIFEffort is the effort, 0–9, of libvips' heifsave for an AVIF of so many pixels. It trades bytes for time, so that an AVIF
+// of any size is made within the deadline.
+func AVIFEffort(pixels int64) int {
 	switch {
 	case pixels <= 500_000:
 		return 4

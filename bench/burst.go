@@ -1,0 +1,117 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/bench/corpus"
+)
+
+// burstSize is how much the burst scenario does.
+type burstSize struct {
+	clients int
+	width   int // px
+	rounds  int
+}
+
+func burstScenario(ctx context.Context, r *run) error {
+	size := burstSize{clients: 1000, width: 800, rounds: 10}
+	if r.Quick {
+		size.clients, size.rounds = 250, minRounds
+	}
+	return burst(ctx, r, size)
+}
+
+// burst lets many clients ask at once for one rendition that nobody has.
+func burst(ctx context.Context, r *run, size burstSize) (err error) {
+	r.progress("drawing a picture", 0, 1)
+	const width, height = 3600, 2400
+	data, err := corpus.JPEG(corpus.Landscape(5, width, height), 88)
+	if err != nil {
+		return err
+	}
+	f, err := openField(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
+	b := newStudio(f)
+	original := corpus.File{Name: "burst.jpg", Type: "image/jpeg", Width: width, Height: height, Data: data}
+	var waits distribution
+	for round := range size.rounds {
+		if err := b.burstRound(ctx, size, round, original, &waits); err != nil {
+			return err
+		}
+	}
+	b.reportTo(r.report, fmt.Sprintf("%d clients ask at once for one rendition, %d px WebP of %.1f megapixels", size.clients, size.width, float64(width*height)/1e6))
+	waits = newDistribution(waits)
+	r.report.table(Table{Title: "What a client of the program waited", Head: distributionHead(""), Rows: [][]string{waits.row("all clients")}})
+	r.report.plot(latencyPlot(fmt.Sprintf("%d clients at once for one cold URL", size.clients), waits.series(ownName)))
+	return nil
+}
+
+// burstRound measures one rendition for one client, and then another of the same for all at once.
+func (b *studio) burstRound(ctx context.Context, size burstSize, round int, original corpus.File, waits *distribution) error {
+	alone, crowd := fmt.Sprintf("alone%d/", round), fmt.Sprintf("crowd%d/", round)
+	if err := b.freshen(ctx, []corpus.File{original}, alone, 2*round); err != nil {
+		return err
+	}
+	kept := b.pictures[alone+original.Name]
+	if err := b.freshen(ctx, []corpus.File{original}, crowd, 2*round+1); err != nil {
+		return err
+	}
+	b.pictures[alone+original.Name] = kept
+	return b.round(ctx, "burst", round, size.rounds, b.subjects, func(s *subject) error {
+		w := want{file: alone + original.Name, width: size.width, format: asset.WebP, quality: renderQuality}
+		one, usedOne, err := b.make(ctx, s, []want{w}, 1)
+		if err != nil {
+			return err
+		}
+		before, err := s.counters(ctx)
+		if err != nil {
+			return err
+		}
+		w.file = crowd + original.Name
+		all, used, err := b.make(ctx, s, slices.Repeat([]want{w}, size.clients), size.clients)
+		if err != nil {
+			return err
+		}
+		after, err := s.counters(ctx)
+		if err != nil {
+			return err
+		}
+		b.note("burst_one_ms", "ms", s, ms(one.took))
+		b.note("burst_p50_ms", "ms", s, ms(all.latencies.at(0.5)))
+		b.note("burst_p99_ms", "ms", s, ms(all.latencies.at(0.99)))
+		b.note("burst_p99_over_one", "×", s, all.latencies.at(0.99).Seconds()/one.took.Seconds())
+		if used.known && usedOne.cpu > 0 {
+			b.note("burst_cpu_over_one", "×", s, used.cpu.Seconds()/usedOne.cpu.Seconds())
+		}
+		if s.own() {
+			b.note("burst_renders", "renders", s, after.renders-before.renders)
+			b.note("burst_provider_reads", "reads", s, after.reads-before.reads)
+			*waits = append(*waits, all.latencies...)
+		}
+		return nil
+	})
+}
+
+// counters are what the program counts of itself.
+type counters struct{ renders, reads, goroutines, queue float64 }
+
+// counters asks the program; of others nothing is known.
+func (s *subject) counters(ctx context.Context) (c counters, err error) {
+	if !s.own() {
+		return c, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	sums, err := scrape(ctx, s.control, s.token)
+	return counters{
+		sums["assetmatrix_renders_total"], sums["assetmatrix_provider_reads_total"], sums["go_goroutines"], sums["assetmatrix_queue_depth"],
+	}, err
+}

@@ -1,0 +1,66 @@
+package bench
+
+import "strings"
+
+// A comparison is what rounds have measured of one thing at each subject.
+type comparison struct {
+	name, unit string
+	rounds     map[*subject]samples
+}
+
+func newComparison(name, unit string) *comparison {
+	return &comparison{name: name, unit: unit, rounds: map[*subject]samples{}}
+}
+
+func (c *comparison) add(s *subject, v float64) { c.rounds[s] = append(c.rounds[s], v) }
+
+// report reports the program's figure as NAME, a peer's as NAME_PEER, and the first divided by the second, round by round, as
+// NAME_ratio_PEER. What the program has not done has no figure.
+func (c *comparison) report(r *Report, own *subject, peers []*subject) {
+	if len(c.rounds[own]) == 0 {
+		return
+	}
+	r.median(c.name, c.rounds[own], c.unit)
+	for _, p := range peers {
+		if rounds := c.rounds[p]; p.out == nil && len(rounds) > 0 {
+			r.median(c.name+"_"+figureName(p.name), rounds, c.unit)
+			r.ratio(c.name+"_ratio_"+figureName(p.name), c.rounds[own].over(rounds))
+		}
+	}
+}
+
+// ratio reports the median of ratios; its spread is the interval that holds it with a confidence of 95 %.
+func (r *Report) ratio(name string, rounds samples) {
+	of := newRatio(rounds)
+	f := r.figure(name, of.center, "×")
+	f.rounds, f.Low, f.High = rounds, &of.low, &of.high
+}
+
+// cells are a table's row of what each subject had: the median, and behind it what the program's is to it.
+func (c *comparison) cells(own *subject, peers []*subject) (cells []string) {
+	cells = append(cells, c.unit)
+	for _, s := range append([]*subject{own}, peers...) {
+		rounds := c.rounds[s]
+		switch {
+		case s.out != nil || len(rounds) == 0:
+			cells = append(cells, "–")
+		case s == own:
+			cells = append(cells, number(rounds.median()))
+		default:
+			cells = append(cells, number(rounds.median())+"  "+newRatio(c.rounds[own].over(rounds)).String())
+		}
+	}
+	return cells
+}
+
+// comparisonHead are the columns of what comparisons have as cells.
+func comparisonHead(of string, peers []*subject) []string {
+	head := []string{of, "UNIT", strings.ToUpper(ownName)}
+	for _, p := range peers {
+		head = append(head, strings.ToUpper(p.name)+"  OURS ÷ IT (95 %)")
+	}
+	return head
+}
+
+// figureName is a peer's name as a part of a figure's.
+func figureName(name string) string { return strings.ReplaceAll(name, "-", "_") }

@@ -1,0 +1,186 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/control/client"
+)
+
+// daySize is how large a day is.
+type daySize struct {
+	products, originals int
+	pixels              int           // of an original, about
+	rate                float64       // of visits, 1/s
+	uploads, purges     time.Duration // between two
+}
+
+// A day is what goes on at a server with several products: visitors ask for what is popular in all sizes, while others
+// upload new versions and purge.
+type day struct {
+	*field
+	on       *subject
+	size     daySize
+	products []string
+	versions [][]byte // contents to upload
+	writes   int
+
+	mu      sync.Mutex // guards the rest
+	random  *rand.Rand
+	popular [3]*rand.Zipf // products, names, variants
+	cold    int
+	shows   []state // of each name
+}
+
+// A state is what was acknowledged of a name, and what was not, though it may have been done.
+type state struct{ acknowledged, maybe asset.Digest }
+
+// visitAccept is what a browser sends that knows WebP.
+var visitAccept = [2]string{"Accept", "image/webp,image/*,*/*;q=0.8"}
+
+// newDay draws the pictures, makes the products, and shares what the first of them owns with all others.
+func newDay(ctx context.Context, f *field, size daySize) (*day, error) {
+	drawn, err := drawAll(2*size.originals, size.pixels, func(done, total int) { f.progress("drawing pictures", done, total) })
+	if err != nil {
+		return nil, err
+	}
+	d := &day{field: f, on: f.subjects[0], size: size, versions: drawn[size.originals:], random: rand.New(rand.NewPCG(4, 4))}
+	d.popular = [3]*rand.Zipf{
+		rand.NewZipf(d.random, 1.3, 2, uint64(size.products-1)), rand.NewZipf(d.random, 1.1, 4, uint64(size.originals-1)),
+		rand.NewZipf(d.random, 1.5, 1, uint64(len(variants)-1)),
+	}
+	for p := range size.products {
+		name := fmt.Sprintf("%s-%d", f.product, p)
+		if err := f.defineAs(ctx, d.on, name); err != nil {
+			return nil, err
+		}
+		d.products = append(d.products, name)
+	}
+	for i, content := range drawn[:size.originals] {
+		f.progress("storing pictures", i, size.originals)
+		if err := d.share(ctx, i, content); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// variants are what visitors ask for, the most popular first: the presets, and then widths.
+var variants = func() (all []string) {
+	all = []string{"card", "thumb", "tile", "large"}
+	for width := 120; width <= 1600; width += 40 {
+		all = append(all, fmt.Sprintf("w=%d", width))
+	}
+	return all
+}()
+
+// share stores a picture and links it to every product.
+func (d *day) share(ctx context.Context, i int, content []byte) error {
+	owner := d.products[0]
+	if err := d.upload(ctx, i, content); err != nil {
+		return err
+	}
+	for _, p := range d.products[1:] {
+		if _, err := d.on.api.PutLink(ctx, p, assetName(i), client.LinkSpec{Product: owner, Name: assetName(i)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// upload stores a content under a name, and remembers what that means for it.
+func (d *day) upload(ctx context.Context, i int, content []byte) error {
+	digest := asset.Digest(sha256.Sum256(content))
+	d.mu.Lock()
+	d.shows = slices.Grow(d.shows, 1)[:max(len(d.shows), i+1)]
+	d.shows[i].maybe = digest
+	d.mu.Unlock()
+	if _, err := put(ctx, d.on.api, d.products[0], assetName(i), content); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.shows[i] = state{acknowledged: digest}
+	return nil
+}
+
+// visit is what the next visitor asks for.
+func (d *day) visit() *shot {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	product, name, variant := d.products[d.popular[0].Uint64()], assetName(int(d.popular[1].Uint64())), variants[d.popular[2].Uint64()]
+	return d.shot(product, variant, name)
+}
+
+func (d *day) shot(product, variant, name string) *shot {
+	return &shot{
+		url: d.on.base + "/" + product + "/" + variant + "/" + name, header: visitAccept, status: http.StatusOK, length: anyLength,
+	}
+}
+
+// rare is a rendition that nobody has asked for.
+func (d *day) rare() *shot {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.cold++
+	return d.shot(d.products[0], fmt.Sprintf("q=%d,w=%d", 20+d.cold/400%70, 100+d.cold%400), assetName(d.cold%d.size.originals))
+}
+
+// live uploads and purges until ctx ends. What fails is given to failed.
+func (d *day) live(ctx context.Context, failed func(error)) {
+	uploads, purges := time.NewTicker(d.size.uploads), time.NewTicker(d.size.purges)
+	defer uploads.Stop()
+	defer purges.Stop()
+	for n := 0; ; n++ {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-uploads.C:
+			i := n * 7 % d.size.originals
+			content := append(bytes.Clone(d.versions[i]), fmt.Sprintf("%08x", n)...) // the same picture, another file
+			err = d.upload(ctx, i, content)
+		case <-purges.C:
+			_, err = d.on.api.Purge(ctx, d.purge(n))
+		}
+		if err != nil && ctx.Err() == nil {
+			failed(err)
+		}
+		d.writes++
+	}
+}
+
+// purge takes a product, an asset by a product's name, or a page by its URL, in turn.
+func (d *day) purge(n int) client.PurgeSpec {
+	product, name := d.products[n%len(d.products)], assetName(n%d.size.originals)
+	switch n % 3 {
+	case 0:
+		return client.PurgeSpec{Product: product}
+	case 1:
+		return client.PurgeSpec{URL: "/" + product + "/card/" + name}
+	}
+	return client.PurgeSpec{URL: "/" + product + "/original/" + name}
+}
+
+// lost looks whether every name shows what was acknowledged last, with the bytes that were uploaded.
+func (d *day) lost(ctx context.Context) (lost []error, err error) {
+	for i, s := range d.shows {
+		a, err := askOnce(ctx, d.shot(d.products[0], "original", assetName(i)))
+		if err != nil {
+			return nil, err
+		}
+		shown := asset.Digest(sha256.Sum256(a.body))
+		if shown != s.acknowledged && shown != s.maybe {
+			lost = append(lost, fmt.Errorf("%s shows %s, not %s", assetName(i), shown, s.acknowledged))
+		}
+	}
+	return lost, nil
+}

@@ -1,0 +1,156 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// answerTimeout is how long an answer may take.
+const answerTimeout = time.Minute
+
+// A shot is a request that is fired, and what its answer must be.
+type shot struct {
+	url    string
+	header [2]string               // one field, "" when there is none
+	status int                     // that it must be answered with
+	length int                     // of the body, or anyLength
+	body   func(body []byte) error // what else it must be; nil: anything
+}
+
+// anyLength is every one but 0.
+const anyLength = -1
+
+// check judges an answer by its status and how long it is.
+func (s *shot) check(status, length int) error {
+	if status != s.status {
+		return fmt.Errorf("%s is answered with %d, not %d", s.url, status, s.status)
+	}
+	if s.length == anyLength && length == 0 {
+		return fmt.Errorf("%s is answered with nothing", s.url)
+	}
+	if s.length != anyLength && length != s.length {
+		return fmt.Errorf("%s is answered with %d bytes, not %d", s.url, length, s.length)
+	}
+	return nil
+}
+
+// judge is check, and looks at the body as well.
+func (s *shot) judge(status int, body []byte) error {
+	err := s.check(status, len(body))
+	if err == nil && s.body != nil {
+		err = s.body(body)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %.200q", err, body)
+	}
+	return nil
+}
+
+// A tally is what came of a load.
+type tally struct {
+	latencies distribution
+	took      time.Duration
+	failed    int
+	failure   error // the first
+}
+
+// perSecond counts answers that were right.
+func (t *tally) perSecond() float64 { return float64(len(t.latencies)) / t.took.Seconds() }
+
+func (t *tally) add(latency time.Duration, err error) {
+	if err == nil {
+		t.latencies = append(t.latencies, latency)
+		return
+	}
+	if t.failed++; t.failure == nil {
+		t.failure = err
+	}
+}
+
+func (t *tally) merge(other *tally) {
+	t.latencies = append(t.latencies, other.latencies...)
+	if t.failed += other.failed; t.failure == nil {
+		t.failure = other.failure
+	}
+}
+
+// closed fires shots over so many connections for so long, each connection the next as soon as it is answered: the most that
+// there is, at the price of latencies that say little.
+func closed(ctx context.Context, connections int, lasts time.Duration, next func() *shot) (*tally, error) {
+	end := time.Now().Add(lasts)
+	return fire(ctx, connections, func() *shot {
+		if time.Now().After(end) {
+			return nil
+		}
+		return next()
+	})
+}
+
+// each fires all shots over so many connections, once.
+func each(ctx context.Context, connections int, shots []shot) (*tally, error) {
+	var fired atomic.Int64
+	return fire(ctx, connections, func() *shot {
+		if i := int(fired.Add(1)) - 1; i < len(shots) {
+			return &shots[i]
+		}
+		return nil
+	})
+}
+
+// fire fires what next returns over so many connections until that is nil. It is an error when nothing was answered rightly.
+func fire(ctx context.Context, connections int, next func() *shot) (*tally, error) {
+	tallies := make([]tally, connections)
+	var firing sync.WaitGroup
+	start := time.Now()
+	for i := range tallies {
+		firing.Go(func() { tallies[i].fire(ctx, next) })
+	}
+	firing.Wait()
+	all := &tally{took: time.Since(start)}
+	for i := range tallies {
+		all.merge(&tallies[i])
+	}
+	all.latencies = newDistribution(all.latencies)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if len(all.latencies) == 0 {
+		return nil, all.failure
+	}
+	return all, nil
+}
+
+// fire keeps one connection busy.
+func (t *tally) fire(ctx context.Context, next func() *shot) {
+	client := fasthttp.Client{
+		MaxConnsPerHost: 1, ReadTimeout: answerTimeout, NoDefaultUserAgentHeader: true, DisablePathNormalizing: true, ReadBufferSize: 16 << 10,
+	}
+	defer client.CloseIdleConnections()
+	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseRequest(req)
+	defer fasthttp.ReleaseResponse(resp)
+	var last *shot
+	for s := next(); s != nil && ctx.Err() == nil; s = next() {
+		if s != last {
+			last = s
+			req.Reset()
+			req.URI().DisablePathNormalizing = true
+			req.SetRequestURI(s.url)
+			if s.header[0] != "" {
+				req.Header.Set(s.header[0], s.header[1])
+			}
+		}
+		start := time.Now()
+		err := client.Do(req, resp)
+		latency := time.Since(start)
+		if err == nil {
+			err = s.judge(resp.StatusCode(), resp.Body())
+		}
+		t.add(latency, err)
+	}
+}

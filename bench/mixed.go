@@ -1,0 +1,186 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// mixedSize is how much the mixed scenario does.
+type mixedSize struct {
+	daySize
+	rounds int
+	lasts  time.Duration // of a calm part, and of one in which renders saturate the cores
+	memory int           // bytes of the memory cache: less than what is asked for, so that the disk is asked too
+}
+
+func mixedScenario(ctx context.Context, r *run) (err error) {
+	if r.Trace != "" {
+		return replayScenario(ctx, r)
+	}
+	size := mixedSize{daySize{8, 200, 500_000, 150, time.Second, 3 * time.Second}, 10, 12 * time.Second, 8 << 20}
+	if r.Quick {
+		size.originals, size.pixels, size.rounds, size.lasts, size.memory = 40, 200_000, minRounds, 2500*time.Millisecond, 1<<20
+	}
+	if r.Rate > 0 {
+		size.rate = r.Rate
+	}
+	return mixed(ctx, r, size)
+}
+
+// mixed lets a day in small go on, by turns calm and with renders that saturate the cores.
+func mixed(ctx context.Context, r *run, size mixedSize) (err error) {
+	f, err := openField(ctx, r, fmt.Sprint("ASSETMATRIX_CACHE_MEMORY_MAX_BYTES=", size.memory))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
+	d, err := newDay(ctx, f, size.daySize)
+	if err != nil {
+		return err
+	}
+	m := &mixture{day: d, size: size, tiers: map[string]distribution{}}
+	if m.limit, err = generatorCeiling(ctx, 16<<10, time.Second); err != nil {
+		return err
+	}
+	if err := m.part(ctx, "warming up", false, func(*offer) {}); err != nil {
+		return err
+	}
+	for round := range size.rounds {
+		r.progress("mixed", round, size.rounds)
+		if err := m.part(ctx, "", false, func(o *offer) { m.calm.take(o, m.tiers) }); err != nil {
+			return err
+		}
+		if err := m.part(ctx, "", true, func(o *offer) { m.busy.take(o, nil) }); err != nil {
+			return err
+		}
+	}
+	m.reportTo(r.report)
+	return nil
+}
+
+// A mixture is the scenario at work.
+type mixture struct {
+	*day
+	size       mixedSize
+	limit      ceiling
+	calm, busy dayParts
+	rendered   samples // a second, while renders saturate the cores
+	tiers      map[string]distribution
+	failures   []error
+	behind     *offer
+}
+
+// dayParts are what parts of a day have shown.
+type dayParts struct {
+	ratio      map[string]samples // percent, by tier
+	p50, p99   samples            // of hits, ms
+	all        distribution       // of hits
+	shed, sent int
+}
+
+// hitTiers answer without making anything.
+var hitTiers = []string{"memory", "disk", "metadata"}
+
+func (p *dayParts) take(o *offer, tiers map[string]distribution) {
+	if p.ratio == nil {
+		p.ratio = map[string]samples{}
+	}
+	var hits distribution
+	for _, tier := range hitTiers {
+		hits = append(hits, o.tiers[tier]...)
+	}
+	answers := float64(len(o.latencies))
+	for _, tier := range append([]string{"miss"}, hitTiers...) {
+		p.ratio[tier] = append(p.ratio[tier], 100*float64(len(o.tiers[tier]))/answers)
+		if tiers != nil {
+			tiers[tier] = append(tiers[tier], o.tiers[tier]...)
+		}
+	}
+	p.ratio["hit"] = append(p.ratio["hit"], 100*float64(len(hits))/answers)
+	hits = newDistribution(hits)
+	p.p50, p.p99 = append(p.p50, ms(hits.at(0.5))), append(p.p99, ms(hits.at(0.99)))
+	p.all = append(p.all, hits...)
+	p.shed += o.shed
+	p.sent += o.shed + o.failed + len(o.latencies)
+}
+
+// part lets the day go on for one part of it, with renders that saturate the cores or without.
+func (m *mixture) part(ctx context.Context, step string, busy bool, take func(*offer)) error {
+	if step != "" {
+		m.progress(step, 0, 1)
+	}
+	living, stop := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	var mu sync.Mutex // guards failures
+	beside.Go(func() {
+		m.live(living, func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			m.failures = append(m.failures, err)
+		})
+	})
+	var rendered *tally
+	var renderErr error
+	if busy {
+		beside.Go(func() { rendered, renderErr = closed(ctx, 4, m.size.lasts, m.rare) })
+	}
+	o, err := open(ctx, steady(m.size.rate, m.size.lasts), m.visit)
+	stop()
+	beside.Wait()
+	if err := errors.Join(err, renderErr); err != nil {
+		return err
+	}
+	if o.failure != nil {
+		m.failures = append(m.failures, o.failure)
+	}
+	if !o.keptUp() {
+		m.behind = o
+		return nil
+	}
+	if busy {
+		m.rendered = append(m.rendered, rendered.perSecond())
+	}
+	take(o)
+	return nil
+}
+
+func (m *mixture) reportTo(r *Report) {
+	r.median("mixed_hit_percent", m.calm.ratio["hit"], "%")
+	for _, tier := range append(hitTiers, "miss") {
+		r.median("mixed_"+tier+"_percent", m.calm.ratio[tier], "%")
+	}
+	r.median("mixed_hit_p50_ms", m.calm.p50, "ms")
+	r.median("mixed_hit_p99_ms", m.calm.p99, "ms")
+	r.median("mixed_saturated_hit_p50_ms", m.busy.p50, "ms")
+	r.median("mixed_saturated_hit_p99_ms", m.busy.p99, "ms")
+	r.median("mixed_saturated_renders_per_second", m.rendered, "img/s")
+	r.atMost("mixed_failures", float64(len(m.failures)), "", 0)
+	calm, busy := newDistribution(m.calm.all), newDistribution(m.busy.all)
+	t := Table{
+		Title: fmt.Sprintf("%d products that share %d originals, %s visits a second, uploads every %v, purges every %v; memory cache of %d MiB",
+			m.size.products, m.size.originals, number(m.size.rate), m.size.uploads, m.size.purges, m.size.memory>>20),
+		Head: distributionHead(""),
+	}
+	for _, tier := range append(hitTiers, "miss") {
+		t.Rows = append(t.Rows, newDistribution(m.tiers[tier]).row("calm: "+tier))
+	}
+	t.Rows = append(t.Rows, calm.row("calm: all hits"), busy.row("while renders saturate the cores: all hits"))
+	r.table(t)
+	r.table(m.who(m.limit, m.behind, m.failures))
+	r.plot(latencyPlot("Hits of a mixed day", calm.series("calm"), busy.series("while renders saturate the cores")))
+}
+
+// who says who was the limit, and what went wrong.
+func (f *field) who(limit ceiling, behind *offer, failures []error) Table {
+	t := f.subjectsTable()
+	if behind != nil {
+		t.Rows = append(t.Rows, []string{"the generator", "", "", "", behind.verdict(limit)})
+	}
+	for _, err := range failures[:min(len(failures), 5)] {
+		t.Rows = append(t.Rows, []string{"failed", "", "", "", err.Error()})
+	}
+	return t
+}

@@ -1,0 +1,182 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/bench/corpus"
+)
+
+// overloadSize is how much the overload scenario does.
+type overloadSize struct {
+	loads  []float64 // what is offered, as a multiple of the capacity
+	rounds int
+	lasts  time.Duration // of an offer
+	hits   float64       // requests a second for what is in hand, meanwhile
+}
+
+func overloadScenario(ctx context.Context, r *run) error {
+	size := overloadSize{loads: []float64{0.5, 1, 2, 4}, rounds: minRounds, lasts: 8 * time.Second, hits: 200}
+	if r.Quick {
+		size.rounds, size.lasts = 3, 1500*time.Millisecond
+	}
+	return overload(ctx, r, size)
+}
+
+// overloadQueue is how many renditions may wait in the program that is started: about the work of two seconds, so that the
+// end of the queue is reached in the time that is offered.
+const overloadQueue = 128
+
+// overload offers cold renditions at multiples of what a subject can make, while others ask for what is in hand.
+func overload(ctx context.Context, r *run, size overloadSize) (err error) {
+	r.progress("drawing a picture", 0, 1)
+	data, err := corpus.JPEG(corpus.Landscape(6, 1200, 800), 88)
+	if err != nil {
+		return err
+	}
+	f, err := openField(ctx, r, "ASSETMATRIX_RENDER_QUEUE="+strconv.Itoa(overloadQueue))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
+	original := corpus.File{Name: "overload.jpg", Type: "image/jpeg", Width: 1200, Height: 800, Data: data}
+	b := &overloadBench{studio: newStudio(f), size: size, limits: map[*subject]*loads{}}
+	if err := b.freshen(ctx, []corpus.File{original}, "", 0); err != nil {
+		return err
+	}
+	if b.limit, err = generatorCeiling(ctx, 8<<10, size.lasts/4); err != nil {
+		return err
+	}
+	for round := range size.rounds {
+		if err := b.round(ctx, "overload", round, size.rounds, b.subjects, func(s *subject) error { return b.load(ctx, s) }); err != nil {
+			return err
+		}
+	}
+	b.finish()
+	return nil
+}
+
+// overloadBench is the scenario at work.
+type overloadBench struct {
+	*studio
+	size   overloadSize
+	limit  ceiling
+	limits map[*subject]*loads
+	asked  atomic.Int64
+}
+
+// loads are what came of the offers to a subject: of each load what was offered and answered in each round.
+type loads struct {
+	offered, goodput []samples
+	verdicts         []string
+}
+
+// cold is a rendition that nobody has asked for before.
+func (b *overloadBench) cold(s *subject) *shot {
+	n := int(b.asked.Add(1))
+	w := want{file: "overload.jpg", width: 100 + n%700, format: asset.JPEG, quality: 30 + n/700%60}
+	url, err := b.url(s, w)
+	if err != nil {
+		return &shot{url: s.base, status: http.StatusOK, body: func([]byte) error { return err }}
+	}
+	return &shot{url: url, status: http.StatusOK, length: anyLength, body: b.verifier(w)}
+}
+
+// load finds a subject's capacity, and offers it multiples of that.
+func (b *overloadBench) load(ctx context.Context, s *subject) error {
+	most, err := closed(ctx, 2*runtime.GOMAXPROCS(0), b.size.lasts, func() *shot { return b.cold(s) })
+	if err != nil {
+		return err
+	}
+	if most.failed > 0 {
+		return most.failure
+	}
+	capacity := most.perSecond()
+	b.note("overload_capacity_per_second", "img/s", s, capacity)
+	warm := b.cold(s)
+	if _, err := askOnce(ctx, warm); err != nil {
+		return err
+	}
+	for i, load := range b.size.loads {
+		if err := b.offer(ctx, s, i, load, load*capacity, warm); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// offer offers renditions at a rate, and hits beside them.
+func (b *overloadBench) offer(ctx context.Context, s *subject, i int, load, rate float64, warm *shot) error {
+	var hits, renders *offer
+	var hitErr, err error
+	var offering sync.WaitGroup
+	offering.Go(func() { hits, hitErr = open(ctx, steady(b.size.hits, b.size.lasts), func() *shot { return warm }) })
+	offering.Go(func() {
+		renders, err = open(ctx, steady(rate, b.size.lasts), func() *shot { return b.cold(s) })
+	})
+	offering.Wait()
+	if err := errors.Join(hitErr, err); err != nil {
+		return err
+	}
+	if renders.failed > 0 || hits.failed > 0 {
+		return fmt.Errorf("at %s × its capacity it answers wrongly: %w", number(load), errors.Join(renders.failure, hits.failure))
+	}
+	if b.limits[s] == nil {
+		n := len(b.size.loads)
+		b.limits[s] = &loads{make([]samples, n), make([]samples, n), make([]string, n)}
+	}
+	l := b.limits[s]
+	l.verdicts[i] = renders.verdict(b.limit)
+	if !renders.keptUp() || !hits.keptUp() {
+		return nil // the generator's figures, not the subject's
+	}
+	l.offered[i] = append(l.offered[i], renders.sent)
+	l.goodput[i] = append(l.goodput[i], renders.perSecond())
+	name := "overload_" + loadName(load)
+	b.note(name+"_goodput_per_second", "img/s", s, renders.perSecond())
+	b.note(name+"_shed_percent", "%", s, 100*float64(renders.shed)/float64(renders.shed+len(renders.latencies)))
+	b.note(name+"_hit_p50_ms", "ms", s, ms(hits.latencies.at(0.5)))
+	b.note(name+"_hit_p99_ms", "ms", s, ms(hits.latencies.at(0.99)))
+	return nil
+}
+
+// loadName spells a multiple as a part of a figure's name: 0_5x, 4x.
+func loadName(load float64) string {
+	name := []byte(strconv.FormatFloat(load, 'g', -1, 64) + "x")
+	for i, c := range name {
+		if c == '.' {
+			name[i] = '_'
+		}
+	}
+	return string(name)
+}
+
+func (b *overloadBench) finish() {
+	b.reportTo(b.report, fmt.Sprintf("Cold renditions at multiples of what it can make, for %v each, with %s hits a second beside them", b.size.lasts, number(b.size.hits)))
+	t := Table{Title: "Who is the limit", Head: []string{"LOAD", "IN THE LAST ROUND"}}
+	goodput := Plot{Title: "Renditions a second, answered of offered", X: Axis{Label: "offered, 1/s"}, Y: Axis{Label: "answered, 1/s"}}
+	for _, s := range b.subjects {
+		l := b.limits[s]
+		if l == nil || s.out != nil {
+			continue
+		}
+		line := Series{Name: s.name}
+		for i, load := range b.size.loads {
+			t.Rows = append(t.Rows, []string{fmt.Sprintf("%s, %s × its capacity", s.name, number(load)), l.verdicts[i]})
+			if len(l.offered[i]) > 0 {
+				line.Points = append(line.Points, Point{l.offered[i].median(), l.goodput[i].median()})
+			}
+		}
+		goodput.Series = append(goodput.Series, line)
+	}
+	b.report.table(t)
+	b.report.plot(goodput)
+}

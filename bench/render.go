@@ -1,0 +1,295 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/bench/corpus"
+	"github.com/assetmatrix/assetmatrix/transform"
+)
+
+// renderQuality is what everybody is asked for. It means the same for JPEG and WebP everywhere, and for AVIF with everybody
+// who encodes it with libvips.
+const renderQuality = 80
+
+// renderSize is how much the render scenario does.
+type renderSize struct {
+	widths []int // px; the first is that of each picture's first rendition
+	rounds int
+}
+
+func renderScenario(ctx context.Context, r *run) error {
+	size := renderSize{widths: []int{512, 1024, 256}, rounds: minRounds}
+	if r.Quick {
+		size.widths = []int{512}
+	}
+	files, err := r.pictures()
+	if err != nil {
+		return err
+	}
+	files = still(files)
+	if len(files) == 0 {
+		return askedWrongly("%s has no picture that is rendered by all: give a directory with JPEG, PNG, WebP, AVIF or GIF files that stand still", r.Corpus)
+	}
+	return renders(ctx, r, size, files)
+}
+
+// still are the pictures that every subject is expected to render: no pages, nothing that moves.
+func still(files []corpus.File) (kept []corpus.File) {
+	for _, f := range files {
+		head, err := transform.Header(bytes.NewReader(f.Data), int64(len(f.Data)))
+		if err == nil && head.Frames == 1 && f.Width > 0 {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+// A batch is renditions that are measured together.
+type batch struct {
+	name  string
+	wants []want
+}
+
+// batchesOf are the first rendition of each picture, and all others by format. prefix stands before the names of the files.
+func batchesOf(files []corpus.File, widths []int, prefix string) []batch {
+	batches := []batch{{name: "first"}, {name: "jpeg"}, {name: "webp"}, {name: "avif"}}
+	for _, f := range files {
+		for b, format := range []asset.Format{asset.JPEG, asset.WebP, asset.AVIF} {
+			for i, width := range widths {
+				w := want{file: prefix + f.Name, width: width, format: format, quality: renderQuality}
+				to := b + 1
+				if b == 0 && i == 0 {
+					to = 0
+				}
+				batches[to].wants = append(batches[to].wants, w)
+			}
+		}
+	}
+	return batches
+}
+
+// renders measures cold renditions of pictures that nobody has seen before.
+func renders(ctx context.Context, r *run, size renderSize, files []corpus.File) (err error) {
+	b, err := openStudio(ctx, r, files)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	for round := range size.rounds {
+		prefix := fmt.Sprintf("r%d/", round)
+		if err := b.freshen(ctx, files, prefix, round); err != nil {
+			return err
+		}
+		for _, batch := range batchesOf(files, size.widths, prefix) {
+			if len(batch.wants) == 0 {
+				continue
+			}
+			if err := b.measure(ctx, "render_"+batch.name, round, size.rounds, batch.wants, runtime.GOMAXPROCS(0)); err != nil {
+				return err
+			}
+		}
+	}
+	b.reportTo(r.report, fmt.Sprintf("%d pictures at %s px, quality %d, cold, %d at a time", len(files), spelledNumbers(size.widths), renderQuality, runtime.GOMAXPROCS(0)))
+	return nil
+}
+
+func spelledNumbers(numbers []int) string {
+	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(numbers)), ", "), "[]")
+}
+
+// A studio is a field whose subjects render, with libvips in this process among them.
+type studio struct {
+	*field
+	pictures    map[string]corpus.File
+	loop        *subject
+	comparisons []*comparison
+	byName      map[string]*comparison
+}
+
+func openStudio(ctx context.Context, r *run, files []corpus.File) (*studio, error) {
+	if err := corpus.StartVips(); err != nil {
+		return nil, err
+	}
+	f, err := openField(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	s := newStudio(f)
+	s.loop = &subject{name: "libvips", base: "in this process", version: vipsVersion(), tree: nil}
+	f.subjects = append(f.subjects, s.loop)
+	return s, nil
+}
+
+func newStudio(f *field) *studio {
+	return &studio{field: f, pictures: map[string]corpus.File{}, byName: map[string]*comparison{}}
+}
+
+// freshen stores the pictures anew, with bytes behind their end that no one has seen.
+func (b *studio) freshen(ctx context.Context, files []corpus.File, prefix string, round int) error {
+	clear(b.pictures)
+	for i, f := range files {
+		b.progress("storing pictures", i, len(files))
+		f.Name, f.Data = prefix+f.Name, fresh(f, round)
+		b.pictures[f.Name] = f
+		if err := b.store(ctx, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fresh is a file with the same picture whose bytes nobody has seen: a box that nobody reads in AVIF (ISO/IEC 14496-12
+// §8.1.2), bytes behind the end in the others.
+func fresh(f corpus.File, n int) []byte {
+	tail := fmt.Sprintf("%08x", n)
+	if f.Type == "image/avif" {
+		tail = "\x00\x00\x00\x10free" + tail
+	}
+	return append(bytes.Clone(f.Data), tail...)
+}
+
+// measure lets every subject make renditions, and notes what they took.
+func (b *studio) measure(ctx context.Context, name string, round, rounds int, wants []want, connections int) error {
+	return b.round(ctx, name, round, rounds, b.subjects, func(s *subject) error {
+		t, used, err := b.make(ctx, s, wants, connections)
+		if err != nil {
+			return err
+		}
+		b.note(name+"_per_second", "img/s", s, t.perSecond())
+		b.noteUsage(name, s, used, float64(len(wants)))
+		return nil
+	})
+}
+
+// noteUsage notes the CPU time for one of n, and the memory.
+func (b *studio) noteUsage(name string, s *subject, used usage, n float64) {
+	if used.known {
+		b.note(name+"_cpu_ms", "ms", s, ms(used.cpu)/n)
+	}
+	if used.peakRSS > 0 {
+		b.note(name+"_peak_rss_mb", "MB", s, float64(used.peakRSS)/1e6)
+	}
+}
+
+func (b *studio) note(name, unit string, s *subject, v float64) {
+	c := b.byName[name]
+	if c == nil {
+		c = newComparison(name, unit)
+		b.byName[name] = c
+		b.comparisons = append(b.comparisons, c)
+	}
+	c.add(s, v)
+}
+
+// make lets a subject make renditions; one that is not what was wanted is an error.
+func (b *studio) make(ctx context.Context, s *subject, wants []want, connections int) (t *tally, used usage, err error) {
+	if s == b.loop {
+		return b.inProcess(ctx, wants, connections)
+	}
+	shots := make([]shot, len(wants))
+	for i, w := range wants {
+		url, err := b.url(s, w)
+		if err != nil {
+			return nil, used, err
+		}
+		shots[i] = shot{url: url, status: http.StatusOK, length: anyLength, body: b.verifier(w)}
+	}
+	used, err = s.tree.use(ctx, func() error {
+		t, err = each(ctx, connections, shots)
+		return err
+	})
+	if err == nil && t.failed > 0 {
+		err = fmt.Errorf("%d of %d renditions are wrong: %w", t.failed, len(wants), t.failure)
+	}
+	return t, used, err
+}
+
+// verifier says whether a body is the rendition that was wanted: in its format, and as large as it has to be.
+func (b *studio) verifier(w want) func(body []byte) error {
+	f := b.pictures[w.file]
+	width := min(w.width, f.Width)
+	height := float64(f.Height) * float64(width) / float64(f.Width)
+	return func(body []byte) error {
+		head, err := transform.Header(bytes.NewReader(body), int64(len(body)))
+		if err != nil {
+			return fmt.Errorf("%s: %w", w, err)
+		}
+		if head.MediaType != w.format.MediaType() || head.Width != width || math.Abs(float64(head.Height)-height) > 1 {
+			return fmt.Errorf("%s is %s of %d × %d, not %d × %.0f", w, head.MediaType, head.Width, head.Height, width, height)
+		}
+		return nil
+	}
+}
+
+func (b *studio) reportTo(r *Report, title string) {
+	own, peers := b.subjects[0], b.subjects[1:]
+	t := Table{Title: title, Head: comparisonHead("", peers)}
+	for _, c := range b.comparisons {
+		c.report(r, own, peers)
+		t.Rows = append(t.Rows, append([]string{c.name}, c.cells(own, peers)...))
+	}
+	r.table(t)
+	r.table(b.subjectsTable())
+}
+
+// inProcess makes renditions with libvips in this process, so many at a time: what no server can be cheaper than that makes
+// each from its original.
+func (b *studio) inProcess(ctx context.Context, wants []want, connections int) (t *tally, used usage, err error) {
+	next := make(chan want)
+	tallies := make([]tally, connections)
+	before, start := selfCPU(), time.Now()
+	stop := b.distribute(ctx, wants, next)
+	defer stop()
+	done := make(chan struct{})
+	for i := range tallies {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			for w := range next {
+				began := time.Now()
+				body, err := thumbnail(b.pictures[w.file].Data, w)
+				if err == nil {
+					err = b.verifier(w)(body)
+				}
+				tallies[i].add(time.Since(began), err)
+			}
+		}()
+	}
+	for range tallies {
+		<-done
+	}
+	t = &tally{took: time.Since(start)}
+	used = usage{cpu: selfCPU() - before, known: true}
+	for i := range tallies {
+		t.merge(&tallies[i])
+	}
+	t.latencies = newDistribution(t.latencies)
+	if t.failed > 0 {
+		err = t.failure
+	}
+	return t, used, errors.Join(err, ctx.Err())
+}
+
+// distribute hands wants out until all are, or ctx ends.
+func (b *studio) distribute(ctx context.Context, wants []want, to chan<- want) (stop func()) {
+	ctx, stop = context.WithCancel(ctx)
+	go func() {
+		defer close(to)
+		for _, w := range wants {
+			select {
+			case to <- w:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return stop
+}

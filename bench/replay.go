@@ -1,0 +1,152 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/assetmatrix/assetmatrix/control/client"
+)
+
+// maxReplay is how long a replay takes at most; a longer trace goes by faster.
+const maxReplay, maxQuickReplay = 10 * time.Minute, 20 * time.Second
+
+// replayScenario replays a recorded trace at the pace at which it was recorded, or faster if that takes too long: at the
+// target, which has what was asked for, or at a server that is started, where pictures are drawn for every name.
+func replayScenario(ctx context.Context, r *run) (err error) {
+	visits, err := readTrace(r.Trace)
+	if err != nil {
+		return err
+	}
+	f, err := openField(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
+	if f.Target == "" {
+		if err := f.populate(ctx, visits); err != nil {
+			return err
+		}
+	}
+	limit, err := generatorCeiling(ctx, 16<<10, time.Second)
+	if err != nil {
+		return err
+	}
+	r.progress("replaying", 0, len(visits))
+	asked := 0
+	o, err := open(ctx, r.scheduleOf(visits), func() *shot {
+		v := visits[asked]
+		asked++
+		r.progress("replaying", asked, len(visits))
+		return &shot{url: f.subjects[0].base + v.Path, header: visitAccept, status: http.StatusOK, length: anyLength}
+	})
+	if err != nil {
+		return err
+	}
+	f.reportReplay(o, limit)
+	return nil
+}
+
+// scheduleOf is when each visit is due.
+func (r *run) scheduleOf(visits []Visit) schedule {
+	most := maxReplay
+	if r.Quick {
+		most = maxQuickReplay
+	}
+	lasts := time.Duration(visits[len(visits)-1].AtMS) * time.Millisecond
+	faster := max(1, float64(lasts)/float64(most))
+	return schedule{len(visits), func(i int) time.Duration {
+		at := visits[min(i, len(visits)-1)].AtMS
+		return time.Duration(float64(at) * float64(time.Millisecond) / faster)
+	}}
+}
+
+// populate makes what the visits ask for: their products, with what is no option as a preset, and a picture for each name.
+func (f *field) populate(ctx context.Context, visits []Visit) error {
+	products, names := map[string]map[string]string{}, map[[2]string]bool{}
+	for _, v := range visits {
+		product, options, name, ok := partsOf(v.Path)
+		if !ok {
+			continue
+		}
+		if products[product] == nil {
+			products[product] = map[string]string{}
+		}
+		if preset, _, _ := strings.Cut(options, ","); !strings.Contains(preset, "=") && preset != "original" && preset != "info" {
+			products[product][preset] = fmt.Sprintf("w=%d", 80+hashOf(preset)%1000)
+		}
+		names[[2]string{product, name}] = true
+	}
+	for product, presets := range products {
+		if _, err := f.subjects[0].api.PutProduct(ctx, product, client.ProductSpec{Presets: presets}); err != nil {
+			return fmt.Errorf("the trace's product %s: %w", product, err)
+		}
+	}
+	pictures, err := drawAll(min(len(names), 64), 300_000, func(done, total int) { f.progress("drawing pictures", done, total) })
+	if err != nil {
+		return err
+	}
+	stored := 0
+	for at := range names {
+		f.progress("storing pictures", stored, len(names))
+		stored++
+		picture := pictures[hashOf(at[1])%uint32(len(pictures))]
+		if _, err := put(ctx, f.subjects[0].api, at[0], at[1], picture); err != nil {
+			return fmt.Errorf("the trace's %s/%s: %w", at[0], at[1], err)
+		}
+	}
+	return nil
+}
+
+// partsOf takes a front door's path apart.
+func partsOf(path string) (product, options, name string, ok bool) {
+	path, _, _ = strings.Cut(path, "?")
+	parts := strings.SplitN(path, "/", 4)
+	if len(parts) < 4 || parts[1] == "" || parts[2] == "" || parts[3] == "" {
+		return "", "", "", false
+	}
+	name, err := url.PathUnescape(parts[3])
+	return parts[1], parts[2], name, err == nil
+}
+
+func hashOf(s string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(s)) // it never fails
+	return h.Sum32()
+}
+
+func (f *field) reportReplay(o *offer, limit ceiling) {
+	var p dayParts
+	p.take(o, nil)
+	r := f.report
+	r.figure("replay_offered_per_second", o.rate, "req/s")
+	r.figure("replay_answered_per_second", o.perSecond(), "req/s")
+	r.figure("replay_hit_percent", p.ratio["hit"].median(), "%")
+	for _, tier := range append(hitTiers, "miss") {
+		r.figure("replay_"+tier+"_percent", p.ratio[tier].median(), "%")
+	}
+	r.figure("replay_p50_ms", ms(o.latencies.at(0.5)), "ms")
+	r.figure("replay_p99_ms", ms(o.latencies.at(0.99)), "ms")
+	r.figure("replay_failures", float64(o.failed), "")
+	t := Table{Title: "The trace " + f.Trace, Head: distributionHead("")}
+	for _, tier := range append(hitTiers, "miss") {
+		t.Rows = append(t.Rows, o.tiers[tier].row(tier))
+	}
+	t.Rows = append(t.Rows, o.latencies.row("all"))
+	r.table(t)
+	var failures []error
+	if o.failure != nil {
+		failures = append(failures, o.failure)
+	}
+	var behind *offer
+	if !o.keptUp() {
+		behind = o
+	}
+	r.table(f.who(limit, behind, failures))
+	r.plot(latencyPlot("The trace, replayed", o.latencies.series("all"), p.all.series("hits")))
+}
