@@ -15,7 +15,7 @@ import (
 )
 
 // Work is the main function of a worker process: it serves the requests that come over socket, one after the other,
-// and returns nil when the server has closed its end. It is the only place where libvips is started.
+// and returns nil when the server has closed its end. Of a server, it is the only place where libvips is started.
 func Work(socket *os.File) error {
 	conn, err := unixConn(socket)
 	if err != nil {

@@ -1,9 +1,12 @@
 // Package corpus draws the pictures and files that demonstrations, tests and load runs use, so that none has to be
 // downloaded and none is anybody else's.
 //
-// Its one invariant: a seed and a size give the same bytes on every machine.
+// Its one invariant: a seed and a size give the same pixels on every machine, and the same bytes of what Go's own
+// encoders make. WebP, AVIF, and JPEG that is progressive or has a profile or an orientation are libvips' work: their
+// bytes are the same where libvips and the codecs under it are.
 //
 //	jpg, err := corpus.JPEG(corpus.Landscape(7, 4000, 3000), 90)
+//	files, err := corpus.Set(true, 7, nil)
 package corpus
 
 import (
@@ -35,13 +38,16 @@ func PNG(img image.Image) ([]byte, error) {
 }
 
 // Brochure returns a PDF in A5 landscape with one page for each of the landscapes with seeds 1 to pages.
-func Brochure(pages int) ([]byte, error) {
+func Brochure(pages int) ([]byte, error) { return brochure(1, pages) }
+
+// brochure has the landscapes from the first seed on.
+func brochure(first uint64, pages int) ([]byte, error) {
 	pdf := fpdf.New("L", "mm", "A5", "")
 	pdf.SetCreationDate(epoch)
 	pdf.SetModificationDate(epoch)
 	pdf.SetCatalogSort(true)
-	for seed := range pages {
-		if err := addPage(pdf, uint64(seed+1)); err != nil {
+	for page := range pages {
+		if err := addPage(pdf, page+1, first+uint64(page)); err != nil {
 			return nil, err
 		}
 	}
@@ -52,8 +58,8 @@ func Brochure(pages int) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func addPage(pdf *fpdf.Fpdf, seed uint64) error {
-	jpg, err := JPEG(Landscape(seed, 1000+int(seed), 560), 85) // fpdf orders its objects by width: none may tie
+func addPage(pdf *fpdf.Fpdf, page int, seed uint64) error {
+	jpg, err := JPEG(Landscape(seed, 1000+page, 560), 85) // fpdf orders its objects by width: none may tie
 	if err != nil {
 		return err
 	}

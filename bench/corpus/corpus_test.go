@@ -15,6 +15,7 @@ func TestSameSeedSameBytes(t *testing.T) {
 		"jpeg": func() ([]byte, error) { return JPEG(Landscape(3, 120, 80), 90) },
 		"png":  func() ([]byte, error) { return PNG(Badge(64)) },
 		"pdf":  func() ([]byte, error) { return Brochure(2) },
+		"gif":  func() ([]byte, error) { return animated(4, 60, 40) },
 	} {
 		a, err := make()
 		if err != nil {

@@ -3,6 +3,7 @@ package corpus
 import (
 	"image"
 	"image/color"
+	"image/draw"
 	"math"
 	"runtime"
 	"sync"
@@ -102,27 +103,48 @@ func (s scene) sky(u, v float64) rgb {
 }
 
 // Badge draws a flat emblem with few colours on a transparent ground, size px wide and high.
-func Badge(size int) *image.NRGBA {
+func Badge(size int) *image.NRGBA { return logo.draw(size) }
+
+// logo is the emblem of assetmatrix.
+var logo = emblem{ground: rgb{0.09, 0.16, 0.27}, cell: rgb{0.87, 0.92, 0.97}, lit: rgb{1, 0.55, 0.15}, row: 1, col: 2}
+
+// An emblem is a disc with a 3 × 3 matrix of cells, one of them lit.
+type emblem struct {
+	ground, cell, lit rgb
+	row, col          int // of the lit cell
+}
+
+// newEmblem has about the colours of the seed's landscape; shades of them, as there are few landscapes' palettes.
+func newEmblem(seed uint64) emblem {
+	s := newScene(seed)
+	shade := func(c rgb, i int) rgb { return c.add(0.2 * (s.hash(i, 7) - 0.5)) }
+	return emblem{
+		ground: shade(s.near, 1), cell: shade(s.horizon, 2), lit: shade(s.zenith, 3),
+		row: int(3 * s.hash(4, 7)), col: int(3 * s.hash(5, 7)),
+	}
+}
+
+func (e emblem) draw(size int) *image.NRGBA {
 	img := image.NewNRGBA(image.Rect(0, 0, size, size))
 	for y := range size {
 		for x := range size {
-			img.SetNRGBA(x, y, badgeAt(x, y, float64(size)))
+			img.SetNRGBA(x, y, e.at(x, y, float64(size)))
 		}
 	}
 	return img
 }
 
-// badgeAt draws a disc with a 3 × 3 matrix of cells, one of them lit. Edges are smoothed over a pixel.
-func badgeAt(x, y int, size float64) color.NRGBA {
+// at smooths edges over a pixel.
+func (e emblem) at(x, y int, size float64) color.NRGBA {
 	u, v := (float64(x)+0.5)/size*2-1, (float64(y)+0.5)/size*2-1
 	edge := size / 2
 	inside := clamp((0.96-math.Hypot(u, v))*edge + 0.5)
-	c := rgb{0.09, 0.16, 0.27}
+	c := e.ground
 	for row := range 3 {
 		for col := range 3 {
-			cell := rgb{0.87, 0.92, 0.97}
-			if row == 1 && col == 2 {
-				cell = rgb{1, 0.55, 0.15}
+			cell := e.cell
+			if row == e.row && col == e.col {
+				cell = e.lit
 			}
 			d := max(math.Abs(u-float64(col-1)*0.4), math.Abs(v-float64(row-1)*0.4))
 			c = c.mix(cell, clamp((0.155-d)*edge+0.5))
@@ -130,6 +152,36 @@ func badgeAt(x, y int, size float64) color.NRGBA {
 	}
 	px := c.rgba()
 	return color.NRGBA{px.R, px.G, px.B, uint8(math.Round(inside * 255))}
+}
+
+// Colours of a chart.
+const (
+	paper = iota
+	rule
+	firstBar
+	chartBars = 12
+)
+
+// chart draws bars over ruled lines, with hard edges and five colours, as a GIF has them. Grown is how far the bars have
+// grown, 0–1.
+func chart(seed uint64, width, height int, grown float64) *image.Paletted {
+	s := newScene(seed)
+	img := image.NewPaletted(image.Rect(0, 0, width, height), s.chartColors())
+	rules := image.NewUniform(img.Palette[rule])
+	for i := range 8 {
+		y := height * (i + 1) / 9
+		draw.Draw(img, image.Rect(0, y, width, y+max(1, height/300)), rules, image.Point{}, draw.Src)
+	}
+	for i := range chartBars {
+		tall := int(float64(height) * (0.1 + 0.8*s.hash(i, 6)) * grown)
+		bar := image.Rect(width*(8*i+1)/(8*chartBars), height-tall, width*(8*i+7)/(8*chartBars), height)
+		draw.Draw(img, bar, image.NewUniform(img.Palette[firstBar+i%3]), image.Point{}, draw.Src)
+	}
+	return img
+}
+
+func (s scene) chartColors() color.Palette {
+	return color.Palette{color.White, color.Gray{200}, s.zenith.rgba(), s.horizon.rgba(), s.near.rgba()}
 }
 
 // rgb is a colour with channels 0–1.
