@@ -18,7 +18,8 @@ run: build ## start everything in one process with a demo product, and print URL
 	@go build -trimpath -o bin/demo ./cmd/demo
 	@scripts/run
 
-test: deps lint ## vet, staticcheck, and every test with the race detector
+test: deps lint ## vet, staticcheck, and every test with the race detector; installs a browser, in which pages are looked at
+	@scripts/deps test
 	go test -race ./...
 
 lint: deps

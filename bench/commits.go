@@ -91,6 +91,19 @@ func reportCommits(r *Report, levels []commitLevel, floor distribution) {
 	r.figure("acknowledged_and_there", float64(verified), "transactions")
 	r.table(t)
 	r.table(Table{Title: "What the disk takes for 4 KiB and fsync", Head: distributionHead(""), Rows: [][]string{floor.row("fsync")}})
+	plotCommits(r, levels)
+}
+
+// plotCommits shows where more writers stop to be more transactions, and begin to wait.
+func plotCommits(r *Report, levels []commitLevel) {
+	var latency []Series
+	throughput := Series{Name: "transactions a second"}
+	for _, l := range levels {
+		latency = append(latency, l.latency.series(fmt.Sprintf("with %d", l.writers)))
+		throughput.Points = append(throughput.Points, Point{float64(l.writers), l.perSecond()})
+	}
+	r.plot(Plot{Title: "Throughput", X: Axis{Label: "writers", Log: true}, Y: Axis{Label: "transactions a second"}, Series: []Series{throughput}})
+	r.plot(latencyPlot("A commit, by the number of writers", latency...))
 }
 
 // commitWith measures so many writers on a new matrix.

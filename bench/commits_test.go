@@ -24,6 +24,9 @@ func TestCommits(t *testing.T) {
 	if best, one := r.report.value(t, "transactions_per_second"), r.report.value(t, "transactions_per_second_1_writer"); best < one {
 		t.Errorf("the best of all is %v, that of one writer %v", best, one)
 	}
+	if p := r.report.Plots; len(p) != 2 || len(p[0].drawable()[0].Points) != 2 || len(p[1].drawable()) != 2 {
+		t.Errorf("plots of %v", p)
+	}
 }
 
 func TestCommitsInterrupted(t *testing.T) {

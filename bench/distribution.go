@@ -40,6 +40,40 @@ func (d distribution) row(name string) []string {
 	return row
 }
 
+// maxPoints is how many points of a distribution are drawn: more cannot be told apart.
+const maxPoints = 300
+
+// series returns d as points of a latencyPlot. A sample that the share q of the others does not exceed is at 1/(1−q), so
+// that on a logarithmic axis each nine has the same width, as in the plots of HdrHistogram: what load is measured for is
+// the slow end, of which a plain cumulative distribution shows nothing behind its 99 %. The slowest of n is at n.
+func (d distribution) series(name string) Series {
+	s := Series{Name: name}
+	for drawn, i := -1, 0; i < min(len(d), maxPoints); i++ {
+		if rank := d.rankOf(i); rank > drawn {
+			s.Points = append(s.Points, Point{float64(len(d)) / float64(len(d)-rank), ms(d[rank])})
+			drawn = rank
+		}
+	}
+	return s
+}
+
+// rankOf returns the index of the i-th of maxPoints samples that have the same distance on the scale of series; without a
+// choice, i.
+func (d distribution) rankOf(i int) int {
+	if len(d) <= maxPoints {
+		return i
+	}
+	n := float64(len(d))
+	left := math.Pow(n, 1-float64(i)/(maxPoints-1)) // samples from this on
+	return len(d) - min(max(int(math.Round(left)), 1), len(d))
+}
+
+// latencyPlot shows what distribution.series returns. Milliseconds are logarithmic, too: one series may be thousands of
+// times another.
+func latencyPlot(title string, series ...Series) Plot {
+	return Plot{Title: title, X: Axis{Label: "share of requests", Log: true}, Y: Axis{Label: "ms", Log: true}, Series: series, nines: true}
+}
+
 // steps are the bounds of a histogram's buckets within a decade.
 var steps = [...]float64{1, 1.5, 2, 3, 5, 7}
 

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/bench/corpus"
 	"github.com/assetmatrix/assetmatrix/transform"
 )
 
@@ -18,7 +19,7 @@ const maxCoord = 10_000_000
 func thumbnail(original []byte, w want) ([]byte, error) {
 	picture, err := vips.NewThumbnailWithSizeFromBuffer(original, w.width, maxCoord, vips.InterestingNone, vips.SizeDown)
 	if err != nil {
-		return nil, fmt.Errorf("libvips: %w", err)
+		return nil, fmt.Errorf("libvips: %w", corpus.Plain(err))
 	}
 	defer picture.Close()
 	return exportAs(picture, w)
@@ -39,7 +40,7 @@ func exportAs(picture *vips.ImageRef, w want) (body []byte, err error) {
 		return nil, errNotOffered
 	}
 	if err != nil {
-		return nil, fmt.Errorf("libvips: %w", err)
+		return nil, fmt.Errorf("libvips: %w", corpus.Plain(err))
 	}
 	return body, nil
 }

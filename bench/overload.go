@@ -48,7 +48,7 @@ func overload(ctx context.Context, r *run, size overloadSize) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
 	original := corpus.File{Name: "overload.jpg", Type: "image/jpeg", Width: 1200, Height: 800, Data: data}
-	b := &overloadBench{studio: newStudio(f), size: size, limits: map[*subject]*loads{}}
+	b := &overloadBench{studio: newStudio(f), size: size, limits: map[*subject]*answered{}}
 	if err := b.freshen(ctx, []corpus.File{original}, "", 0); err != nil {
 		return err
 	}
@@ -69,12 +69,12 @@ type overloadBench struct {
 	*studio
 	size   overloadSize
 	limit  ceiling
-	limits map[*subject]*loads
+	limits map[*subject]*answered
 	asked  atomic.Int64
 }
 
-// loads are what came of the offers to a subject: of each load what was offered and answered in each round.
-type loads struct {
+// answered is what came of the offers to a subject: of each load what was offered and answered in each round.
+type answered struct {
 	offered, goodput []samples
 	verdicts         []string
 }
@@ -131,7 +131,7 @@ func (b *overloadBench) offer(ctx context.Context, s *subject, i int, load, rate
 	}
 	if b.limits[s] == nil {
 		n := len(b.size.loads)
-		b.limits[s] = &loads{make([]samples, n), make([]samples, n), make([]string, n)}
+		b.limits[s] = &answered{make([]samples, n), make([]samples, n), make([]string, n)}
 	}
 	l := b.limits[s]
 	l.verdicts[i] = renders.verdict(b.limit)

@@ -141,3 +141,15 @@ func shownSize(f corpus.File) (width, height int, err error) {
 	}
 	return width, height, nil
 }
+
+// pictures are those of the directory that was given, or drawn ones.
+func (r *run) pictures() ([]corpus.File, error) {
+	if r.Corpus != "" {
+		files, err := loadPictures(r.Corpus)
+		if err != nil {
+			return nil, askedWrongly("--corpus: %w", err)
+		}
+		return files, nil
+	}
+	return corpus.Set(r.Quick, 1, func(done, total int) { r.progress("drawing pictures", done, total) })
+}

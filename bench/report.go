@@ -12,12 +12,13 @@ import (
 )
 
 // A Report is what a run has measured. Its JSON form is what programs read: the scenario, the environment and the
-// figures; the tables are for people.
+// figures; the tables and plots are for people.
 type Report struct {
 	Scenario    string      `json:"scenario"`
 	Environment Environment `json:"environment"`
 	Figures     []*Figure   `json:"figures"`
 	Tables      []Table     `json:"-"`
+	Plots       []Plot      `json:"-"`
 }
 
 // A Figure is one measured value: that of the run, or the median of its rounds.
@@ -83,6 +84,8 @@ func (r *Report) add(f *Figure) *Figure {
 }
 
 func (r *Report) table(t Table) { r.Tables = append(r.Tables, t) }
+
+func (r *Report) plot(p Plot) { r.Plots = append(r.Plots, p) }
 
 // Print writes the report for a person: the environment, the figures, and the tables behind them. Before it stand the lines
 // of [Report.Benchmarks], which benchstat finds among the rest.

@@ -285,4 +285,5 @@ func (v *visible) reportTo(r *Report, size syncSize) {
 	}})
 	r.table(v.pairs.histogram("acknowledged → visible, each edge"))
 	r.table(v.all.histogram("acknowledged → visible, all edges"))
+	r.plot(latencyPlot("Acknowledged → visible", v.pairs.series("on each edge"), v.all.series("on all edges")))
 }

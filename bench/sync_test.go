@@ -20,6 +20,9 @@ func TestSync(t *testing.T) {
 	if rows := r.report.Tables[0].Rows; rows[0][1] != "150" || rows[1][1] != "50" { // the warm-up is not among them
 		t.Errorf("%v", rows)
 	}
+	if p := r.report.Plots; len(p) != 1 || len(p[0].drawable()) != 2 {
+		t.Errorf("plots of %v", p)
+	}
 }
 
 // What is seen before its writer hears of it counts as 0 and is counted; one revision may hold several transactions, and a

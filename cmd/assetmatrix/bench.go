@@ -2,9 +2,11 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -23,8 +25,12 @@ func benchCommand() *cobra.Command {
 
 A missed target is a figure like any other: the exit status is 0 when everything was measured, 1 when something could
 not be, or did not hold (an acknowledged write that was lost), 2 when it was asked wrongly. The data is written below
---dir and removed at the end; it must be on a real disk, as durable writes are a part of what is measured.`,
-		Example: "  assetmatrix bench commits --quick\n  assetmatrix bench sync --json > sync.json",
+--dir and removed at the end; it must be on a real disk, as durable writes are a part of what is measured.
+
+--html writes a page with plots of what is behind the figures. It needs nothing but itself, and has its name only when
+everything was measured.`,
+		Example: "  assetmatrix bench commits --quick\n  assetmatrix bench sync --json > sync.json\n" +
+			"  assetmatrix bench sync --html sync.html",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usageError{fmt.Errorf("there is no scenario %q; there are %s", args[0], scenarioNames())}
@@ -50,25 +56,80 @@ func scenarioNames() string {
 func scenarioCommand(s bench.Scenario) *cobra.Command {
 	var o bench.Options
 	var asJSON bool
+	var html string
 	cmd := &cobra.Command{
 		Use:   s.Name,
 		Short: s.Short,
 		Args:  takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			page, err := newPage(html)
+			if err != nil {
+				return usageError{fmt.Errorf("--html: %w", err)}
+			}
+			defer page.discard()
 			report, err := measure(cmd, s, o)
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				return printJSON(cmd.OutOrStdout(), report)
-			}
-			return report.Print(cmd.OutOrStdout())
+			return errors.Join(printReport(cmd.OutOrStdout(), report, asJSON), page.write(report))
 		},
 	}
 	cmd.Flags().BoolVar(&o.Quick, "quick", false, "a size that ends within a minute")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object: scenario, environment, figures")
+	cmd.Flags().StringVar(&html, "html", "", "a file for a page with figures, tables and plots")
 	cmd.Flags().StringVar(&o.Dir, "dir", ".", "where the data is written until the end, on a real disk")
 	return cmd
+}
+
+func printReport(out io.Writer, report bench.Report, asJSON bool) error {
+	if asJSON {
+		return printJSON(out, report)
+	}
+	return report.Print(out)
+}
+
+// A page is a file that is begun before the measurement, so that a place that cannot be written is not found at its end,
+// and has its name only when it is whole. A nil page is none.
+type page struct {
+	path string
+	file *os.File
+}
+
+func newPage(path string) (*page, error) {
+	if path == "" {
+		return nil, nil
+	}
+	if there, err := os.Lstat(path); err == nil && !there.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no file that a page could replace", path)
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.partial")
+	if err != nil {
+		return nil, err
+	}
+	return &page{path, file}, nil
+}
+
+// write gives the page what it is for, and its name.
+func (p *page) write(report bench.Report) error {
+	if p == nil {
+		return nil
+	}
+	err := report.HTML(p.file)
+	if err == nil {
+		err = errors.Join(p.file.Chmod(0o644), p.file.Sync())
+	}
+	if err = errors.Join(err, p.file.Close()); err != nil {
+		return err
+	}
+	return errors.Join(os.Rename(p.file.Name(), p.path), syncDir(filepath.Dir(p.path)))
+}
+
+// discard removes what did not become a page.
+func (p *page) discard() {
+	if p != nil {
+		_ = p.file.Close()
+		_ = os.Remove(p.file.Name()) // gone, when it has got its name
+	}
 }
 
 // measure runs the scenario and says on standard error how far it is.
