@@ -25,23 +25,40 @@ type Scenario struct {
 	Name string
 	// Short says in one line what is measured.
 	Short string
+	// Takes are the options that say something to it, besides those that all take.
+	Takes Takes
 
 	measure func(ctx context.Context, r *run) error
 }
 
+// Takes is a set of options.
+type Takes uint
+
+// What a scenario may take.
+const (
+	TakesTarget Takes = 1 << iota // Target, Server and Token
+	TakesPeers                    // Peers and Origin
+	TakesCorpus
+	TakesTrace
+	TakesRate
+	TakesLasts
+)
+
 // Scenarios returns all scenarios.
 func Scenarios() []Scenario {
+	const beside = TakesTarget | TakesPeers
 	return []Scenario{
-		{"sync", "acknowledged → visible on 64 edges, at 100 transactions a second", syncScenario},
-		{"commits", "durable transactions a second, with one writer and with many", commitsScenario},
-		{"catalog", "lookups, memory and restart with 1M and 10M assets", catalogScenario},
-		{"hit", "answers whose bytes are in hand: from memory and disk, 304s, ranges; requests a second and latency", hitScenario},
-		{"render", "renditions of pictures that nobody has seen, beside libvips in a loop: a second, CPU and memory", renderScenario},
-		{"family", "a srcset of 8 widths × 3 formats of one picture of 15 megapixels, cold: wall clock and CPU", familyScenario},
-		{"burst", "many clients on one cold URL: renders, reads of the original, latency", burstScenario},
-		{"overload", "0.5 to 4 times the capacity, open loop: goodput, what is shed, latency of hits", overloadScenario},
-		{"mixed", "a day in small: Zipf popularity, uploads, purges; hits by tier, their latency while renders saturate the cores", mixedScenario},
-		{"matrix", "products that share assets, each by itself and by the matrix: storage, sync, compute, consistency", matrixScenario},
+		{"hit", "answers whose bytes are in hand: from memory and disk, 304s, ranges; requests a second and latency", beside | TakesCorpus | TakesRate, hitScenario},
+		{"render", "renditions of pictures that nobody has seen, beside libvips in a loop: a second, CPU and memory", beside | TakesCorpus, renderScenario},
+		{"family", "a srcset of 8 widths × 3 formats of one picture of 15 megapixels, cold: wall clock and CPU", beside | TakesCorpus, familyScenario},
+		{"burst", "many clients on one cold URL: renders, reads of the original, latency", beside, burstScenario},
+		{"mixed", "a day in small: Zipf popularity, uploads, purges; hits by tier, their latency while renders saturate the cores", TakesTarget | TakesTrace | TakesRate, mixedScenario},
+		{"overload", "0.5 to 4 times the capacity, open loop: goodput, what is shed, latency of hits", beside | TakesRate, overloadScenario},
+		{"sync", "acknowledged → visible on 64 edges, at 100 transactions a second", 0, syncScenario},
+		{"commits", "durable transactions a second, with one writer and with many", 0, commitsScenario},
+		{"catalog", "lookups, memory and restart with 1M and 10M assets", 0, catalogScenario},
+		{"matrix", "products that share assets, each by itself and by the matrix: storage, sync, compute, consistency", 0, matrixScenario},
+		{"soak", "a day that goes on for an hour while things break: failures, torn answers, lost writes, memory, goroutines, open files", TakesLasts, soakScenario},
 	}
 }
 
@@ -79,6 +96,8 @@ type Options struct {
 	Trace string
 	// Rate is what an open load offers, in requests a second; 0: what suits the machine.
 	Rate float64
+	// Lasts is how long soak goes on; 0: an hour.
+	Lasts time.Duration
 	// Progress is called as the run goes on, by one goroutine at a time; it may be nil.
 	Progress func(Progress)
 }

@@ -92,6 +92,9 @@ func extension(f asset.Format) string {
 	return f.String()
 }
 
+// PeerNames are the grammars that are built in.
+func PeerNames() []string { return slices.Sorted(maps.Keys(grammars)) }
+
 // A Peer is a rival, or another server of one's own, to which the program is compared.
 type Peer struct {
 	// Name is that of its grammar; what stands behind a hyphen tells two of the same grammar apart.
@@ -108,10 +111,10 @@ func ParsePeer(text string) (Peer, error) {
 	}
 	kind, _, _ := strings.Cut(name, "-")
 	if _, ok := grammars[kind]; !ok {
-		known := strings.Join(slices.Sorted(maps.Keys(grammars)), ", ")
-		return Peer{}, fmt.Errorf("there is no grammar for the peer %q; there are %s, and each of them with something behind it, such as nginx-tuned", name, known)
+		known := strings.Join(PeerNames(), ", ")
+		return Peer{}, fmt.Errorf("there is no grammar for a peer %q; there are %s, and each of them with something behind it, such as nginx-tuned", name, known)
 	}
-	base, err := baseURL(base)
+	base, err := ParseBase(base)
 	if err != nil {
 		return Peer{}, fmt.Errorf("the peer %s: %w", name, err)
 	}
@@ -124,8 +127,8 @@ func (p Peer) grammar() grammar {
 	return grammars[kind]
 }
 
-// baseURL returns a URL under which paths can be put.
-func baseURL(text string) (string, error) {
+// ParseBase returns a URL under which paths can be put. Its errors say what would be right.
+func ParseBase(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return "", fmt.Errorf("%q is no base URL; give one such as http://127.0.0.1:8080 (TLS is not measured)", text)

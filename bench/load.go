@@ -16,10 +16,11 @@ const answerTimeout = time.Minute
 // A shot is a request that is fired, and what its answer must be.
 type shot struct {
 	url    string
-	header [2]string               // one field, "" when there is none
-	status int                     // that it must be answered with
-	length int                     // of the body, or anyLength
-	body   func(body []byte) error // what else it must be; nil: anything
+	header [2]string // one field, "" when there is none
+	status int       // that it must be answered with
+	length int       // of the body, or anyLength
+	// body says what else an answer must be, of its ETag and bytes; nil: anything.
+	body func(etag string, body []byte) error
 }
 
 // anyLength is every one but 0.
@@ -40,10 +41,10 @@ func (s *shot) check(status, length int) error {
 }
 
 // judge is check, and looks at the body as well.
-func (s *shot) judge(status int, body []byte) error {
+func (s *shot) judge(status int, etag string, body []byte) error {
 	err := s.check(status, len(body))
 	if err == nil && s.body != nil {
-		err = s.body(body)
+		err = s.body(etag, body)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %.200q", err, body)
@@ -149,7 +150,7 @@ func (t *tally) fire(ctx context.Context, next func() *shot) {
 		err := client.Do(req, resp)
 		latency := time.Since(start)
 		if err == nil {
-			err = s.judge(resp.StatusCode(), resp.Body())
+			err = s.judge(resp.StatusCode(), string(resp.Header.Peek("ETag")), resp.Body())
 		}
 		t.add(latency, err)
 	}

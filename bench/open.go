@@ -150,7 +150,7 @@ func attack(
 		mu.Unlock()
 		err := errors.New(r.Error)
 		if r.Code != 0 {
-			err = s.judge(int(r.Code), r.Body)
+			err = s.judge(int(r.Code), r.Headers.Get("ETag"), r.Body)
 		}
 		r.Body = nil
 		results = append(results, result{*r, err})

@@ -21,6 +21,7 @@ type overloadSize struct {
 	rounds int
 	lasts  time.Duration // of an offer
 	hits   float64       // requests a second for what is in hand, meanwhile
+	rate   float64       // renditions a second to offer, in the place of loads; 0: none
 }
 
 func overloadScenario(ctx context.Context, r *run) error {
@@ -28,6 +29,7 @@ func overloadScenario(ctx context.Context, r *run) error {
 	if r.Quick {
 		size.rounds, size.lasts = 3, 1500*time.Millisecond
 	}
+	size.rate = r.Rate
 	return overload(ctx, r, size)
 }
 
@@ -85,7 +87,7 @@ func (b *overloadBench) cold(s *subject) *shot {
 	w := want{file: "overload.jpg", width: 100 + n%700, format: asset.JPEG, quality: 30 + n/700%60}
 	url, err := b.url(s, w)
 	if err != nil {
-		return &shot{url: s.base, status: http.StatusOK, body: func([]byte) error { return err }}
+		return &shot{url: s.base, status: http.StatusOK, body: func(string, []byte) error { return err }}
 	}
 	return &shot{url: url, status: http.StatusOK, length: anyLength, body: b.verifier(w)}
 }
@@ -104,6 +106,10 @@ func (b *overloadBench) load(ctx context.Context, s *subject) error {
 	warm := b.cold(s)
 	if _, err := askOnce(ctx, warm); err != nil {
 		return err
+	}
+	if b.size.rate > 0 {
+		b.size.loads = []float64{rounded(b.size.rate / capacity)}
+		return b.offer(ctx, s, 0, b.size.loads[0], b.size.rate, warm)
 	}
 	for i, load := range b.size.loads {
 		if err := b.offer(ctx, s, i, load, load*capacity, warm); err != nil {
@@ -141,6 +147,9 @@ func (b *overloadBench) offer(ctx context.Context, s *subject, i int, load, rate
 	l.offered[i] = append(l.offered[i], renders.sent)
 	l.goodput[i] = append(l.goodput[i], renders.perSecond())
 	name := "overload_" + loadName(load)
+	if b.size.rate > 0 {
+		name = "overload_at_rate"
+	}
 	b.note(name+"_goodput_per_second", "img/s", s, renders.perSecond())
 	b.note(name+"_shed_percent", "%", s, 100*float64(renders.shed)/float64(renders.shed+len(renders.latencies)))
 	b.note(name+"_hit_p50_ms", "ms", s, ms(hits.latencies.at(0.5)))

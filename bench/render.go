@@ -214,11 +214,11 @@ func (b *studio) make(ctx context.Context, s *subject, wants []want, connections
 }
 
 // verifier says whether a body is the rendition that was wanted: in its format, and as large as it has to be.
-func (b *studio) verifier(w want) func(body []byte) error {
+func (b *studio) verifier(w want) func(etag string, body []byte) error {
 	f := b.pictures[w.file]
 	width := min(w.width, f.Width)
 	height := float64(f.Height) * float64(width) / float64(f.Width)
-	return func(body []byte) error {
+	return func(_ string, body []byte) error {
 		head, err := transform.Header(bytes.NewReader(body), int64(len(body)))
 		if err != nil {
 			return fmt.Errorf("%s: %w", w, err)
@@ -257,7 +257,7 @@ func (b *studio) inProcess(ctx context.Context, wants []want, connections int) (
 				began := time.Now()
 				body, err := thumbnail(b.pictures[w.file].Data, w)
 				if err == nil {
-					err = b.verifier(w)(body)
+					err = b.verifier(w)("", body)
 				}
 				tallies[i].add(time.Since(began), err)
 			}

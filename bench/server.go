@@ -20,17 +20,19 @@ const serverTimeout = time.Minute
 
 // A server is the program at work, in a process of its own.
 type server struct {
-	command *exec.Cmd
-	started time.Time   // before exec
-	lines   chan string // of its log
-	dir     string      // its data
-	control string      // where its management API and its front door listen
-	front   string
+	program, role string
+	settings      []string
+	command       *exec.Cmd
+	started       time.Time   // before exec
+	lines         chan string // of its log
+	dir           string      // its data
+	control       string      // where its management API and its front door listen
+	front         string
 }
 
 // startServer starts the program in a role on a data directory; settings are variables of its environment, KEY=value.
 func startServer(ctx context.Context, program, role, dir string, settings ...string) (*server, error) {
-	p := &server{lines: make(chan string), dir: dir}
+	p := &server{program: program, role: role, settings: settings, dir: dir}
 	for _, address := range []*string{&p.control, &p.front} {
 		var err error
 		if *address, err = freeAddress(); err != nil {
@@ -40,19 +42,20 @@ func startServer(ctx context.Context, program, role, dir string, settings ...str
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	p.command = exec.CommandContext(ctx, program, "serve", "--role", role)
-	p.command.Dir = dir
-	p.command.Env = append(append(foreignEnvironment(),
-		"ASSETMATRIX_DATA_DIR="+dir, "ASSETMATRIX_DELIVERY_LISTEN="+p.front, "ASSETMATRIX_CONTROL_LISTEN="+p.control), settings...)
-	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	p.command.Cancel = func() error { return p.command.Process.Signal(syscall.SIGTERM) }
-	p.command.WaitDelay = serverTimeout
-	return p, p.start()
+	return p, p.start(ctx)
 }
 
 // start starts the process. It dies with the thread that has started it (prctl(2)), so that keeps to its goroutine until
-// end.
-func (p *server) start() error {
+// end or kill. One that was killed can be started again.
+func (p *server) start(ctx context.Context) error {
+	p.command = exec.CommandContext(ctx, p.program, "serve", "--role", p.role)
+	p.command.Dir = p.dir
+	p.command.Env = append(append(foreignEnvironment(),
+		"ASSETMATRIX_DATA_DIR="+p.dir, "ASSETMATRIX_DELIVERY_LISTEN="+p.front, "ASSETMATRIX_CONTROL_LISTEN="+p.control), p.settings...)
+	p.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.command.Cancel = func() error { return p.command.Process.Signal(syscall.SIGTERM) }
+	p.command.WaitDelay = serverTimeout
+	p.lines = make(chan string)
 	log, err := p.command.StderrPipe()
 	if err != nil {
 		return err
@@ -63,7 +66,7 @@ func (p *server) start() error {
 		runtime.UnlockOSThread()
 		return err
 	}
-	go p.read(log)
+	go read(log, p.lines)
 	return nil
 }
 
@@ -77,10 +80,10 @@ func foreignEnvironment() (kept []string) {
 	return kept
 }
 
-func (p *server) read(log io.Reader) {
-	defer close(p.lines)
+func read(log io.Reader, to chan<- string) {
+	defer close(to)
 	for lines := bufio.NewScanner(log); lines.Scan(); {
-		p.lines <- lines.Text()
+		to <- lines.Text()
 	}
 }
 
@@ -106,7 +109,7 @@ func (p *server) serving() error {
 	for line := range p.lines {
 		var record struct{ Msg string }
 		if json.Unmarshal([]byte(line), &record) == nil && record.Msg == "serving" {
-			go p.drop()
+			go drop(p.lines)
 			return nil
 		}
 		said = append(said, line)
@@ -114,8 +117,8 @@ func (p *server) serving() error {
 	return fmt.Errorf("%s serve ended: %s", p.command.Path, strings.Join(said, "\n"))
 }
 
-func (p *server) drop() {
-	for range p.lines { // so that it never waits for a reader of its log
+func drop(lines <-chan string) {
+	for range lines { // so that the process never waits for a reader of its log
 	}
 }
 
@@ -124,6 +127,16 @@ func (p *server) end() error {
 	defer runtime.UnlockOSThread()
 	_ = p.command.Process.Signal(syscall.SIGTERM)
 	return p.command.Wait()
+}
+
+// kill ends the process as a crash does.
+func (p *server) kill() error {
+	defer runtime.UnlockOSThread()
+	if err := p.command.Process.Kill(); err != nil {
+		return err
+	}
+	_ = p.command.Wait() // it was killed
+	return nil
 }
 
 func get(ctx context.Context, url string) (status int, header http.Header, err error) {

@@ -47,7 +47,7 @@ func askOnce(ctx context.Context, s *shot) (a answer, err error) {
 		return a, fmt.Errorf("%s: %w", s.url, err)
 	}
 	a.header = resp.Header
-	return a, s.judge(resp.StatusCode, a.body)
+	return a, s.judge(resp.StatusCode, a.header.Get("ETag"), a.body)
 }
 
 // shows returns the digest of the original that a product shows under a name, which the front door says without touching it.

@@ -42,7 +42,56 @@ everything was measured.`,
 	for _, s := range bench.Scenarios() {
 		cmd.AddCommand(scenarioCommand(s))
 	}
+	cmd.AddCommand(recordCommand())
 	return cmd
+}
+
+func recordCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "record [ACCESS_LOG...]",
+		Short: "make a trace of access logs, for mixed --trace; of standard input when none is named",
+		Long: `Make a trace of access logs, and write it to standard output. The logs are assetmatrix's own (JSON lines), or in the Common
+Log Format and what begins like it, as nginx, Apache and Varnish write them. A trace has a line for each GET that was
+answered with less than 400: {"at_ms":0,"path":"/shop/w=400/hero.jpg"}.`,
+		Example: "  assetmatrix bench record access.log > day.trace\n  assetmatrix bench mixed --trace day.trace",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			logs, end, err := openAll(args, cmd.InOrStdin())
+			if err != nil {
+				return usageError{err}
+			}
+			defer end()
+			taken, lines, err := bench.Record(cmd.OutOrStdout(), logs...)
+			if errors.Is(err, bench.ErrAsked) {
+				return usageError{err}
+			}
+			if err == nil {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%d requests of %d lines\n", taken, lines)
+			}
+			return err
+		},
+	}
+}
+
+// openAll opens files, or takes in when none is named.
+func openAll(names []string, in io.Reader) (readers []io.Reader, end func(), err error) {
+	var files []*os.File
+	end = func() {
+		for _, f := range files {
+			_ = f.Close() // it was only read
+		}
+	}
+	for _, name := range names {
+		f, err := os.Open(name)
+		if err != nil {
+			end()
+			return nil, nil, err
+		}
+		files, readers = append(files, f), append(readers, f)
+	}
+	if len(names) == 0 {
+		readers = []io.Reader{in}
+	}
+	return readers, end, nil
 }
 
 func scenarioNames() string {
@@ -57,11 +106,16 @@ func scenarioCommand(s bench.Scenario) *cobra.Command {
 	var o bench.Options
 	var asJSON bool
 	var html string
+	var from remote
+	var peers []string
 	cmd := &cobra.Command{
 		Use:   s.Name,
 		Short: s.Short,
 		Args:  takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := choose(&o, from, peers); err != nil {
+				return usageError{err}
+			}
 			page, err := newPage(html)
 			if err != nil {
 				return usageError{fmt.Errorf("--html: %w", err)}
@@ -78,7 +132,47 @@ func scenarioCommand(s bench.Scenario) *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object: scenario, environment, figures")
 	cmd.Flags().StringVar(&html, "html", "", "a file for a page with figures, tables and plots")
 	cmd.Flags().StringVar(&o.Dir, "dir", ".", "where the data is written until the end, on a real disk")
+	if s.Takes&bench.TakesTarget != 0 {
+		cmd.Flags().StringVar(&o.Target, "target", "", "the URL of a running front door to measure, in the place of a server that is started")
+		from.serverFlags(cmd)
+	}
+	if s.Takes&bench.TakesPeers != 0 {
+		cmd.Flags().StringArrayVar(&peers, "peer", nil, "NAME=BASEURL of a rival to measure by turns: "+strings.Join(bench.PeerNames(), ", "))
+		cmd.Flags().StringVar(&o.Origin, "origin", "", "the address at which peers fetch originals (any on loopback)")
+	}
+	if s.Takes&bench.TakesCorpus != 0 {
+		cmd.Flags().StringVar(&o.Corpus, "corpus", "", "a directory with pictures, in the place of drawn ones")
+	}
+	if s.Takes&bench.TakesTrace != 0 {
+		cmd.Flags().StringVar(&o.Trace, "trace", "", "a trace to replay, which bench record has made of an access log")
+	}
+	if s.Takes&bench.TakesRate != 0 {
+		cmd.Flags().Float64Var(&o.Rate, "rate", 0, "requests a second that an open load offers (what suits the machine)")
+	}
+	if s.Takes&bench.TakesLasts != 0 {
+		cmd.Flags().DurationVar(&o.Lasts, "lasts", 0, "how long it goes on (1h, with --quick half a minute)")
+	}
 	return cmd
+}
+
+// choose fills in what the flags say of servers.
+func choose(o *bench.Options, from remote, peers []string) (err error) {
+	for _, text := range peers {
+		peer, err := bench.ParsePeer(text)
+		if err != nil {
+			return fmt.Errorf("--peer: %w", err)
+		}
+		o.Peers = append(o.Peers, peer)
+	}
+	if o.Target == "" {
+		return nil
+	}
+	if o.Target, err = bench.ParseBase(o.Target); err != nil {
+		return fmt.Errorf("--target: %w", err)
+	}
+	o.Server = from.server
+	o.Token, err = from.token()
+	return err
 }
 
 func printReport(out io.Writer, report bench.Report, asJSON bool) error {
@@ -144,7 +238,11 @@ func measure(cmd *cobra.Command, s bench.Scenario, o bench.Options) (bench.Repor
 	p := newSteps(cmd.ErrOrStderr())
 	defer p.end()
 	o.Version, o.Progress = version, p.show
-	return s.Run(cmd.Context(), o)
+	report, err := s.Run(cmd.Context(), o)
+	if errors.Is(err, bench.ErrAsked) {
+		err = usageError{err}
+	}
+	return report, err
 }
 
 // steps show how far a run is: with a bar for each step on a terminal, elsewhere with a line.
