@@ -167,7 +167,7 @@ func (a Axis) widen(axis *plot.Axis) {
 		axis.Min, axis.Max = logBounds(axis.Min, axis.Max)
 		return
 	}
-	if size := max(math.Abs(axis.Min), math.Abs(axis.Max)); axis.Max-axis.Min <= size/1e6 {
+	if size := max(math.Abs(axis.Min), math.Abs(axis.Max)); axis.Max-axis.Min <= max(size/1e6, 1/maxDrawn) {
 		axis.Min, axis.Max = axis.Min-max(size/2, 1), axis.Max+max(size/2, 1)
 	}
 	axis.Min, axis.Max = linearBounds(axis.Min, axis.Max)

@@ -27,6 +27,7 @@ func TestPlotLeavesOut(t *testing.T) {
 		"one value":        {[]Point{{1, 7}, {2, 7}}, [4]bool{true, true, true, true}},
 		"hardly a range":   {[]Point{{1e15, 7}, {1e15 + 0.125, 7.000000000000001}}, [4]bool{true, true, true, true}},
 		"everything":       {[]Point{{1e-30, 1e-30}, {1e30, 1e30}}, [4]bool{true, true, true, true}},
+		"next to nothing":  {[]Point{{0, 0}, {5e-324, 1e-300}}, [4]bool{true, false, false, false}},
 		"a subnormal":      {[]Point{{5e-324, 5e-324}, {1, 1}}, [4]bool{true, true, true, true}},
 	} {
 		for i, want := range c.drawn {
