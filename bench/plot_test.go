@@ -37,6 +37,9 @@ func TestPlotLeavesOut(t *testing.T) {
 				if has := strings.Contains(svg, "a name"); has != want || want == (svg == "") || strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") {
 					t.Errorf("%s, axes %d, dots %t: drawn is %t", name, i, dots, has)
 				}
+				if _, thumbnails := p.Series[0].plotters(0); want && strings.Count(svg, "#0072B2") < 1+min(len(thumbnails), len(p.drawable()[0].Points)) {
+					t.Errorf("%s, axes %d, dots %t: only the legend shows it", name, i, dots)
+				}
 			}
 		}
 	}
