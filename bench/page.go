@@ -15,6 +15,7 @@ var pageText string
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"svg":   func(p Plot) template.HTML { return template.HTML(p.svg()) }, // the library escapes its text
 	"align": alignment,
+	"met":   func(figure []string) string { return figure[len(figure)-1] }, // yes, no or nothing
 }).Parse(pageText))
 
 // HTML writes the report as a page that needs nothing but itself: figures, environment, plots and tables.

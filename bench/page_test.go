@@ -50,8 +50,8 @@ func page(t *testing.T, r *Report) string {
 	return text.String()
 }
 
-// loads matches what a browser would fetch or run.
-var loads = regexp.MustCompile(`(?i)\b(src|href)\s*=|url\(|@import|<(script|link|img|iframe)\b`)
+// fetches matches what a browser would fetch or run.
+var fetches = regexp.MustCompile(`(?i)\b(src|href)\s*=|url\(|@import|<(script|link|img|iframe)\b`)
 
 func TestPageIsWhole(t *testing.T) {
 	r := examplePage()
@@ -69,7 +69,7 @@ func TestPageIsWhole(t *testing.T) {
 			t.Errorf("the page has no %s", part)
 		}
 	}
-	if found := loads.FindString(text); found != "" {
+	if found := fetches.FindString(text); found != "" {
 		t.Errorf("the page would load something: %s", found)
 	}
 	if strings.Count(text, "<svg") != 3 || strings.Contains(text, "<?xml") {
@@ -86,7 +86,7 @@ func TestPageEscapes(t *testing.T) {
 	axis := Axis{Label: hostile}
 	r.plot(Plot{Title: hostile, X: axis, Y: axis, Series: []Series{{Name: hostile, Points: []Point{{1, 1}}}, {Name: "\xff\x00\n" + hostile, Points: []Point{{1, 2}}}}})
 	text := page(t, r)
-	if found := loads.FindString(strings.ReplaceAll(text, "script src=//evil&gt;", "")); found != "" {
+	if found := fetches.FindString(strings.ReplaceAll(text, "script src=//evil&gt;", "")); found != "" {
 		t.Errorf("the page has %s", found)
 	}
 	for tag, n := range map[string]int{"</title>": 1, "</style>": 1, "</svg>": 1, "<script": 0} {
