@@ -33,7 +33,7 @@ func (r *Report) HTML(w io.Writer) error {
 // alignment is the class of a table's column: of numbers, or of anything else.
 func alignment(t Table, column int) string {
 	for _, row := range t.Rows {
-		if column < len(row) && strings.Trim(row[column], "0123456789,.-%≥≤ ") != "" {
+		if column < len(row) && strings.Trim(row[column], "0123456789,.-–%±≥≤ ") != "" {
 			return "text"
 		}
 	}
