@@ -173,14 +173,26 @@ func (d *day) purge(n int) client.PurgeSpec {
 // lost looks whether every name shows what was acknowledged last, with the bytes that were uploaded.
 func (d *day) lost(ctx context.Context) (lost []error, err error) {
 	for i, s := range d.shows {
-		a, err := askOnce(ctx, d.shot(d.products[0], "original", assetName(i)))
-		if err != nil {
-			return nil, err
-		}
-		shown := asset.Digest(sha256.Sum256(a.body))
-		if shown != s.acknowledged && shown != s.maybe {
+		a, err := askPatiently(ctx, d.shot(d.products[0], "original", assetName(i)))
+		switch shown := asset.Digest(sha256.Sum256(a.body)); {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			lost = append(lost, err)
+		case shown != s.acknowledged && shown != s.maybe:
 			lost = append(lost, fmt.Errorf("%s shows %s, not %s", assetName(i), shown, s.acknowledged))
 		}
 	}
 	return lost, nil
+}
+
+// askPatiently asks until the answer is what the shot says, for half a minute.
+func askPatiently(ctx context.Context, s *shot) (a answer, err error) {
+	ctx, cancel := context.WithTimeout(ctx, recoverTimeout)
+	defer cancel()
+	for {
+		if a, err = askOnce(ctx, s); err == nil || sleepUntil(ctx, time.Now().Add(100*time.Millisecond)) != nil {
+			return a, err
+		}
+	}
 }

@@ -26,6 +26,7 @@ func soakScenario(ctx context.Context, r *run) error {
 	size := soakSize{daySize{4, 100, 500_000, 80, time.Second, 3 * time.Second}, time.Hour, 10 * time.Second}
 	if r.Quick {
 		size.originals, size.pixels, size.lasts, size.part = 20, 200_000, 32*time.Second, 2*time.Second
+		size.uploads, size.purges = 300*time.Millisecond, 700*time.Millisecond
 	}
 	size.lasts = cmp.Or(r.Lasts, size.lasts)
 	return soak(ctx, r, size)
@@ -206,7 +207,8 @@ const recoverTimeout = 30 * time.Second
 func (s *soaking) recovered(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, recoverTimeout)
 	defer cancel()
-	start, last := time.Now(), time.Now()
+	start := time.Now()
+	last := start
 	for good := 0; good < 10; {
 		if _, err := askOnce(ctx, s.rare()); err == nil {
 			good++
