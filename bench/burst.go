@@ -28,17 +28,17 @@ func burstScenario(ctx context.Context, r *run) error {
 
 // burst lets many clients ask at once for one rendition that nobody has.
 func burst(ctx context.Context, r *run, size burstSize) (err error) {
+	f, err := openField(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.close()) }()
 	r.progress("drawing a picture", 0, 1)
 	const width, height = 3600, 2400
 	data, err := corpus.JPEG(corpus.Landscape(5, width, height), 88)
 	if err != nil {
 		return err
 	}
-	f, err := openField(ctx, r)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.close()) }()
 	b := newStudio(f)
 	original := corpus.File{Name: "burst.jpg", Type: "image/jpeg", Width: width, Height: height, Data: data}
 	var waits distribution

@@ -13,8 +13,8 @@ import (
 
 // familySize is how much the family scenario does.
 type familySize struct {
-	widths []int // px, of the srcset
-	pixels [2]int
+	widths []int  // px, of the srcset
+	pixels [2]int // that the original may have
 	rounds int
 }
 
@@ -26,11 +26,7 @@ func familyScenario(ctx context.Context, r *run) error {
 	if r.Quick {
 		size.widths = []int{160, 240, 320, 400, 480, 560, 640, 800}
 	}
-	original, err := r.familyOriginal(size)
-	if err != nil {
-		return err
-	}
-	return family(ctx, r, size, original)
+	return family(ctx, r, size)
 }
 
 // familyOriginal is the largest JPEG of the corpus that is within the bounds.
@@ -55,12 +51,16 @@ func (r *run) familyOriginal(size familySize) (f corpus.File, err error) {
 }
 
 // family measures what a srcset costs as a whole: all its files, asked for at once by one browser that nobody was before.
-func family(ctx context.Context, r *run, size familySize, original corpus.File) (err error) {
-	b, err := openStudio(ctx, r, []corpus.File{original})
+func family(ctx context.Context, r *run, size familySize) (err error) {
+	b, err := openStudio(ctx, r)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
+	original, err := r.familyOriginal(size)
+	if err != nil {
+		return err
+	}
 	for round := range size.rounds {
 		prefix := fmt.Sprintf("r%d/", round)
 		if err := b.freshen(ctx, []corpus.File{original}, prefix, round); err != nil {

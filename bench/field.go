@@ -306,8 +306,11 @@ func (f *field) subjectsTable() Table {
 	t := Table{Title: "Who was measured", Head: []string{"SUBJECT", "AT", "VERSION", "PROCESSES", "COUNTED"}}
 	for _, s := range f.subjects {
 		processes, counted := "elsewhere", "yes"
-		if s.tree != nil {
+		switch {
+		case s.tree != nil:
 			processes = s.tree.names()
+		case s.grammar == nil:
+			processes = "this one"
 		}
 		if s.out != nil {
 			counted = "no: " + s.out.Error()

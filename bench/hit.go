@@ -92,15 +92,15 @@ type hitBench struct {
 
 // hits measures answers whose bytes are in hand.
 func hits(ctx context.Context, r *run, size hitSize) (err error) {
-	files, err := r.hitFiles(size.bytes)
-	if err != nil {
-		return err
-	}
 	f, err := openField(ctx, r)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
+	files, err := r.hitFiles(size.bytes)
+	if err != nil {
+		return err
+	}
 	b := &hitBench{field: f, size: size, own: f.subjects[0], peers: f.subjects[1:]}
 	if f.Target == "" {
 		if b.disk, err = f.boot(ctx, ownName+" (disk)", "ASSETMATRIX_CACHE_MEMORY_MAX_OBJECT_BYTES=1"); err != nil {
@@ -289,7 +289,7 @@ func (b *hitBench) fire(ctx context.Context, s *subject, aimed *shot) (t *tally,
 // latencies measures what an answer takes at a rate that every subject and the generator bear easily, or at the rate that
 // was asked for.
 func (b *hitBench) latencies(ctx context.Context, name string, among []*subject, shots map[*subject]*shot, most *comparison, limit ceiling) error {
-	rate := limit.open
+	rate := limit.open / 2 // the server has the other half of the cores
 	for _, s := range among {
 		if s.out == nil {
 			rate = min(rate, most.rounds[s].median())

@@ -39,16 +39,16 @@ const overloadQueue = 128
 
 // overload offers cold renditions at multiples of what a subject can make, while others ask for what is in hand.
 func overload(ctx context.Context, r *run, size overloadSize) (err error) {
-	r.progress("drawing a picture", 0, 1)
-	data, err := corpus.JPEG(corpus.Landscape(6, 1200, 800), 88)
-	if err != nil {
-		return err
-	}
 	f, err := openField(ctx, r, "ASSETMATRIX_RENDER_QUEUE="+strconv.Itoa(overloadQueue))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
+	r.progress("drawing a picture", 0, 1)
+	data, err := corpus.JPEG(corpus.Landscape(6, 1200, 800), 88)
+	if err != nil {
+		return err
+	}
 	original := corpus.File{Name: "overload.jpg", Type: "image/jpeg", Width: 1200, Height: 800, Data: data}
 	b := &overloadBench{studio: newStudio(f), size: size, limits: map[*subject]*answered{}}
 	if err := b.freshen(ctx, []corpus.File{original}, "", 0); err != nil {

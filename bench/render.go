@@ -31,26 +31,25 @@ func renderScenario(ctx context.Context, r *run) error {
 	if r.Quick {
 		size.widths = []int{512}
 	}
-	files, err := r.pictures()
-	if err != nil {
-		return err
-	}
-	files = still(files)
-	if len(files) == 0 {
-		return askedWrongly("%s has no picture that is rendered by all: give a directory with JPEG, PNG, WebP, AVIF or GIF files that stand still", r.Corpus)
-	}
-	return renders(ctx, r, size, files)
+	return renders(ctx, r, size)
 }
 
-// still are the pictures that every subject is expected to render: no pages, nothing that moves.
-func still(files []corpus.File) (kept []corpus.File) {
+// stills are the pictures that every subject is expected to render: no pages, nothing that moves.
+func (r *run) stills() (stills []corpus.File, err error) {
+	files, err := r.pictures()
+	if err != nil {
+		return nil, err
+	}
 	for _, f := range files {
 		head, err := transform.Header(bytes.NewReader(f.Data), int64(len(f.Data)))
 		if err == nil && head.Frames == 1 && f.Width > 0 {
-			kept = append(kept, f)
+			stills = append(stills, f)
 		}
 	}
-	return kept
+	if len(stills) == 0 {
+		return nil, askedWrongly("%s has no picture that everybody renders; give a directory with JPEG, PNG, WebP, AVIF or GIF files, not all of them animated", r.Corpus)
+	}
+	return stills, nil
 }
 
 // A batch is renditions that are measured together.
@@ -78,12 +77,16 @@ func batchesOf(files []corpus.File, widths []int, prefix string) []batch {
 }
 
 // renders measures cold renditions of pictures that nobody has seen before.
-func renders(ctx context.Context, r *run, size renderSize, files []corpus.File) (err error) {
-	b, err := openStudio(ctx, r, files)
+func renders(ctx context.Context, r *run, size renderSize) (err error) {
+	b, err := openStudio(ctx, r)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
+	files, err := r.stills()
+	if err != nil {
+		return err
+	}
 	for round := range size.rounds {
 		prefix := fmt.Sprintf("r%d/", round)
 		if err := b.freshen(ctx, files, prefix, round); err != nil {
@@ -115,7 +118,7 @@ type studio struct {
 	byName      map[string]*comparison
 }
 
-func openStudio(ctx context.Context, r *run, files []corpus.File) (*studio, error) {
+func openStudio(ctx context.Context, r *run) (*studio, error) {
 	if err := corpus.StartVips(); err != nil {
 		return nil, err
 	}
