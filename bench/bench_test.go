@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -119,18 +120,28 @@ func TestReportPrint(t *testing.T) {
 	r := Report{Scenario: "sync", Environment: Environment{CPU: "an EPYC", Cores: 2, MemoryBytes: 25e9, Kernel: "6.1", Go: "go1.26", FileSystem: "ext4", Version: "v1", Quick: true}}
 	r.atMost("visible_p50_ms", 1.23456, "ms", 2)
 	r.atLeast("transactions_per_second", 12_345.6, "1/s", 20_000)
-	r.figure("edges", 64, "edges")
+	r.median("edges", samples{63, 65, 64}, "edges")
 	r.table(Table{Title: "Behind it", Head: []string{"A", "B"}, Rows: [][]string{{"1", "2"}}})
 	var out bytes.Buffer
 	if err := r.Print(&out); err != nil {
 		t.Fatal(err)
 	}
-	const want = `sync on an EPYC, 2 cores, 25 GB, Linux 6.1, ext4, go1.26; assetmatrix v1, quick
+	want := "Unit 1/s better=higher\ngoos: " + runtime.GOOS + "\ngoarch: " + runtime.GOARCH + `
+pkg: github.com/assetmatrix/assetmatrix/bench
+cpu: an EPYC
 
-FIGURE                   VALUE   UNIT   TARGET    MET
-visible_p50_ms           1.23    ms     ≤ 2       yes
-transactions_per_second  12,346  1/s    ≥ 20,000  no
-edges                    64      edges
+BenchmarkSync/visible_p50_ms 1 1.23456 ms
+BenchmarkSync/transactions_per_second 1 12345.6 1/s
+BenchmarkSync/edges 1 63 edges
+BenchmarkSync/edges 1 65 edges
+BenchmarkSync/edges 1 64 edges
+
+sync on an EPYC, 2 cores, 25 GB, Linux 6.1, ext4, go1.26; assetmatrix v1, quick
+
+FIGURE                   VALUE   SPREAD  UNIT   TARGET    MET
+visible_p50_ms           1.23            ms     ≤ 2       yes
+transactions_per_second  12,346          1/s    ≥ 20,000  no
+edges                    64      63–65   edges
 
 Behind it
 A  B
@@ -159,7 +170,9 @@ func TestNumber(t *testing.T) {
 }
 
 func TestFind(t *testing.T) {
-	for _, name := range []string{"sync", "commits", "catalog"} {
+	for _, name := range []string{
+		"hit", "render", "family", "burst", "mixed", "overload", "sync", "commits", "catalog", "matrix", "soak",
+	} {
 		if s, ok := Find(name); !ok || s.Name != name || s.Short == "" || strings.Contains(s.Short, "\n") {
 			t.Errorf("%s: %+v", name, s)
 		}

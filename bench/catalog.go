@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -226,14 +225,6 @@ func (p population) change(i int) func(*catalog.View) ([]catalog.Mutation, error
 	}
 }
 
-// rates are what rounds of the same work reached, a second.
-type rates []float64
-
-func (r rates) median() float64 { return slices.Sorted(slices.Values(r))[len(r)/2] }
-
-// spread spells the lowest and the highest.
-func (r rates) spread() string { return number(slices.Min(r)) + " – " + number(slices.Max(r)) }
-
 func (p pace) spread() string {
 	return p.clock.spread() + " /s; by CPU time " + p.cpu.spread() + " /s"
 }
@@ -244,25 +235,28 @@ func (m *measured) bytesPerAsset() float64 {
 
 func (m *measured) reportTo(r *Report) {
 	name := m.size.name
-	r.atLeast("lookups_per_second_"+name, m.busy.clock.median(), "1/s", m.size.perSecond)
-	r.figure("lookups_per_second_quiet_"+name, m.quiet.clock.median(), "1/s")
+	r.atLeast("lookups_per_second_"+name, m.busy.clock.median(), "1/s", m.size.perSecond).spread(m.busy.clock)
+	r.median("lookups_per_second_quiet_"+name, m.quiet.clock, "1/s")
 	r.figure("memory_latency_ns_"+name, float64(m.latency.Nanoseconds()), "ns")
-	r.figure("resolve_ns_"+name, 1e9/m.resolves.clock.median(), "ns")
+	r.median("resolve_ns_"+name, m.resolves.nanoseconds(), "ns")
 	r.figure("bytes_per_asset_"+name, m.bytesPerAsset(), "bytes")
 	if m.size.heap > 0 {
 		r.atMost("heap_bytes_"+name, float64(m.heapBytes), "bytes", m.size.heap)
 	} else {
 		r.figure("heap_bytes_"+name, float64(m.heapBytes), "bytes")
 	}
-	r.atMost("restart_ready_ms_"+name, ms(m.restarts.at(0.5)), "ms", ms(m.size.ready))
+	r.atMost("restart_ready_ms_"+name, ms(m.restarts.at(0.5)), "ms", ms(m.size.ready)).spread(m.restarts.ms())
 	r.figure("restart_ready_max_ms_"+name, ms(m.restarts.at(1)), "ms")
 	r.table(m.table())
+	r.plot(Plot{Title: "Lookups a second, " + name, X: Axis{Label: "round"}, Y: Axis{Label: "lookups a second"}, Series: []Series{
+		m.busy.clock.series("beside a writer"), m.quiet.clock.series("without"),
+	}})
 }
 
 // reportLast reports what has no size in its name.
 func (m *measured) reportLast(r *Report) {
 	r.atMost("lookup_allocs", m.allocs, "allocations", 0)
-	r.atMost("resolve_ns", 1e9/m.resolves.clock.median(), "ns", 2000)
+	r.atMost("resolve_ns", m.resolves.nanoseconds().median(), "ns", 2000).spread(m.resolves.nanoseconds())
 	r.figure("bytes_per_asset", m.bytesPerAsset(), "bytes")
 }
 

@@ -43,7 +43,7 @@ func TestCatalog(t *testing.T) {
 }
 
 func TestFullCatalogKeepsItsNames(t *testing.T) {
-	r, one := new(Report), pace{rates{1}, rates{1}}
+	r, one := new(Report), pace{samples{1}, samples{1}}
 	for _, name := range []string{"1m", "10m"} {
 		m := &measured{size: catalogSize{name: name, population: population{1, 1}}, journaled: 1, quiet: one, busy: one, resolves: one}
 		m.reportTo(r)
@@ -114,11 +114,11 @@ func TestAllocations(t *testing.T) {
 }
 
 func TestRates(t *testing.T) {
-	r := rates{3000, 1000, 2000}
+	r := samples{3000, 1000, 2000}
 	if r.median() != 2000 || r.spread() != "1,000 – 3,000" {
 		t.Errorf("%v, %s", r.median(), r.spread())
 	}
-	if math.IsNaN(rates{0}.median()) {
+	if math.IsNaN(samples{0}.median()) {
 		t.Error("no rate is a number as well")
 	}
 }

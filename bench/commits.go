@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/assetmatrix/assetmatrix/catalog"
@@ -48,6 +49,7 @@ func commits(ctx context.Context, r *run, size commitsSize) error {
 type commitLevel struct {
 	writers int
 	took    time.Duration
+	parts   samples      // transactions a second in each sixth of the time
 	latency distribution // of each transaction, as its writer saw it
 	grouped int          // transactions in groups
 	groups  int          // messages of the log
@@ -79,8 +81,8 @@ func reportCommits(r *Report, levels []commitLevel, floor distribution) {
 		verified += len(l.latency)
 		t.Rows = append(t.Rows, append(l.latency.row(fmt.Sprint(l.writers)), number(l.perSecond()), number(l.groupSize())))
 	}
-	r.atLeast("transactions_per_second", best.perSecond(), "1/s", 20_000)
-	r.figure("transactions_per_second_1_writer", one.perSecond(), "1/s")
+	r.atLeast("transactions_per_second", best.perSecond(), "1/s", 20_000).spread(best.parts)
+	r.figure("transactions_per_second_1_writer", one.perSecond(), "1/s").spread(one.parts)
 	r.figure("writers", float64(best.writers), "writers")
 	r.figure("commit_p50_ms", ms(best.latency.at(0.5)), "ms")
 	r.figure("commit_p99_ms", ms(best.latency.at(0.99)), "ms")
@@ -138,17 +140,41 @@ func (l *commitLevel) load(ctx context.Context, cfg catalog.Config, lasts time.D
 		all[i] = newWriter(i, product)
 	}
 	start := time.Now()
-	l.latency, err = commitUntil(ctx, c, all, start.Add(lasts))
+	var done atomic.Int64
+	counted := l.count(&done, lasts)
+	l.latency, err = commitUntil(ctx, c, all, start.Add(lasts), &done)
 	l.took = time.Since(start)
+	counted()
 	return all, err
 }
 
+// count looks how many transactions are done after each sixth of the time, until the function that it returns is called.
+func (l *commitLevel) count(done *atomic.Int64, lasts time.Duration) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var counting sync.WaitGroup
+	counting.Go(func() {
+		before, at := int64(0), time.Now()
+		for range minRounds {
+			if sleepUntil(ctx, at.Add(lasts/minRounds)) != nil {
+				return
+			}
+			now, n := time.Now(), done.Load()
+			l.parts = append(l.parts, float64(n-before)/now.Sub(at).Seconds())
+			before, at = n, now
+		}
+	})
+	return func() {
+		cancel()
+		counting.Wait()
+	}
+}
+
 // commitUntil returns how long each commit took. A commit that is under way at the end is waited for.
-func commitUntil(ctx context.Context, c *catalog.Catalog, all []*writer, end time.Time) (distribution, error) {
+func commitUntil(ctx context.Context, c *catalog.Catalog, all []*writer, end time.Time, done *atomic.Int64) (distribution, error) {
 	samples, errs := make([][]time.Duration, len(all)), make([]error, len(all))
 	var writing sync.WaitGroup
 	for i, w := range all {
-		writing.Go(func() { samples[i], errs[i] = w.writeUntil(ctx, c, end) })
+		writing.Go(func() { samples[i], errs[i] = w.writeUntil(ctx, c, end, done) })
 	}
 	writing.Wait()
 	var together []time.Duration
@@ -158,11 +184,12 @@ func commitUntil(ctx context.Context, c *catalog.Catalog, all []*writer, end tim
 	return newDistribution(together), errors.Join(errs...)
 }
 
-func (w *writer) writeUntil(ctx context.Context, c *catalog.Catalog, end time.Time) (took []time.Duration, err error) {
+func (w *writer) writeUntil(ctx context.Context, c *catalog.Catalog, end time.Time, done *atomic.Int64) (took []time.Duration, err error) {
 	for before := time.Now(); before.Before(end); {
 		if _, err := w.write(ctx, c); err != nil {
 			return nil, err
 		}
+		done.Add(1)
 		now := time.Now()
 		took, before = append(took, now.Sub(before)), now
 	}

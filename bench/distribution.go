@@ -27,6 +27,31 @@ func (d distribution) at(q float64) time.Duration {
 	return d[min(max(rank, 1), len(d))-1]
 }
 
+// ms are all samples in milliseconds.
+func (d distribution) ms() (all samples) {
+	for _, sample := range d {
+		all = append(all, ms(sample))
+	}
+	return all
+}
+
+// quantiles asks each of several distributions, and answers in milliseconds.
+func quantiles(parts []distribution, q float64) (all samples) {
+	for _, d := range parts {
+		all = append(all, ms(d.at(q)))
+	}
+	return all
+}
+
+// partsOf cuts samples that were taken one after another into n parts of the time; fewer, when there are fewer samples.
+func partsOf(taken []time.Duration, n int) (parts []distribution) {
+	n = min(n, len(taken))
+	for i := range n {
+		parts = append(parts, newDistribution(slices.Clone(taken[i*len(taken)/n:(i+1)*len(taken)/n])))
+	}
+	return parts
+}
+
 // distributionHead are the columns of row.
 func distributionHead(of string) []string {
 	return []string{of, "COUNT", "P50 ms", "P90 ms", "P99 ms", "P99.9 ms", "MAX ms"}

@@ -108,7 +108,15 @@ func (b *catalogBench) resolves(ctx context.Context) error {
 
 // A pace is how often a second something was done in each round: by the clock, and by the CPU time of the thread that did
 // it, which other programs on the machine do not lengthen.
-type pace struct{ clock, cpu rates }
+type pace struct{ clock, cpu samples }
+
+// nanoseconds is what one took in each round, on the clock.
+func (p pace) nanoseconds() (ns samples) {
+	for _, perSecond := range p.clock {
+		ns = append(ns, 1e9/perSecond)
+	}
+	return ns
+}
 
 // rounds does something as often as the size says.
 func (b *catalogBench) rounds(ctx context.Context, step string, do func() error) error {

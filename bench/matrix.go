@@ -67,25 +67,32 @@ func compareWays(ctx context.Context, r *run, size matrixSize) error {
 	return nil
 }
 
-// An outcome is what a trace has cost and shown.
-type outcome struct {
+// An account is what a trace has cost until some point of it.
+type account struct {
 	originals, renditions int64 // bytes of different content
 	stored                int64 // bytes in the files of all servers
 	compute               time.Duration
-	visits                int
-	sync                  distribution // acknowledged → seen, of each product that uses the asset
-	views                 int          // of a product after a release, with what it may demand
-	stale, mixed          int          // of those views
-	took                  time.Duration
+}
+
+// efficiency is which part of what is stored is not there a second time, in percent.
+func (a account) efficiency() float64 {
+	return 100 * float64(a.originals+a.renditions) / float64(a.stored)
+}
+
+// An outcome is what a trace has cost and shown.
+type outcome struct {
+	account
+	visits       int
+	synced       []time.Duration // acknowledged → seen, of each product that uses the asset, in the order of the releases
+	parts        []account       // what it had come to at each sixth of the trace
+	sync         distribution    // synced
+	views        int             // of a product after a release, with what it may demand
+	stale, mixed int             // of those views
+	took         time.Duration
 }
 
 // wrong is how many views were stale or mixed.
 func (o *outcome) wrong() int { return o.stale + o.mixed }
-
-// efficiency is which part of what is stored is not there a second time, in percent.
-func (o *outcome) efficiency() float64 {
-	return 100 * float64(o.originals+o.renditions) / float64(o.stored)
-}
 
 // An observer follows a trace as it happens to one of the ways.
 type observer struct {
@@ -98,7 +105,8 @@ type observer struct {
 
 	mu       sync.Mutex // guards the rest
 	contents map[asset.Digest]int64
-	synced   []time.Duration
+	uploaded int64         // bytes of different originals
+	before   time.Duration // CPU of the workers when it began
 }
 
 // happen lets a trace happen to a way, which it starts and ends.
@@ -110,8 +118,7 @@ func (r *run) happen(ctx context.Context, name string, t *trace, start func() (w
 	}
 	defer func() { err = errors.Join(err, w.end(), os.RemoveAll(r.path(name))) }()
 	o := &observer{run: r, name: name, way: w, trace: t, contents: map[asset.Digest]int64{}}
-	before, err := rendered(w)
-	if err != nil {
+	if o.before, err = rendered(w); err != nil {
 		return nil, err
 	}
 	r.progress(name+": storing originals", 0, 1)
@@ -120,9 +127,12 @@ func (r *run) happen(ctx context.Context, name string, t *trace, start func() (w
 	}
 	for _, content := range t.originals {
 		o.now = append(o.now, asset.Digest(sha256.Sum256(content)))
-		o.outcome.originals += int64(len(content))
+		o.uploaded += int64(len(content))
 	}
 	if err := o.visit(ctx, "visits", t.visits); err != nil {
+		return nil, err
+	}
+	if err := o.settle(); err != nil {
 		return nil, err
 	}
 	for i, release := range t.releases {
@@ -130,18 +140,30 @@ func (r *run) happen(ctx context.Context, name string, t *trace, start func() (w
 		if err := o.release(ctx, release); err != nil {
 			return nil, fmt.Errorf("release %d: %w", i, err)
 		}
+		if (i+1)*(minRounds-1)%len(t.releases) < minRounds-1 {
+			if err := o.settle(); err != nil {
+				return nil, err
+			}
+		}
 	}
-	after, err := rendered(w)
-	if err != nil {
-		return nil, err
-	}
-	o.compute, o.took = after-before, time.Since(began)
+	o.took, o.account = time.Since(began), o.parts[len(o.parts)-1]
+	o.sync = newDistribution(slices.Clone(o.synced))
+	return &o.outcome, nil
+}
+
+// settle notes what everything has come to until now.
+func (o *observer) settle() (err error) {
+	a := account{originals: o.uploaded}
 	for _, size := range o.contents {
-		o.renditions += size
+		a.renditions += size
 	}
-	o.sync = newDistribution(o.synced)
-	o.stored, err = storedBytes(w)
-	return &o.outcome, err
+	if a.stored, err = storedBytes(o.way); err != nil {
+		return err
+	}
+	after, err := rendered(o.way)
+	a.compute = after - o.before
+	o.parts = append(o.parts, a)
+	return err
 }
 
 func rendered(w way) (total time.Duration, err error) {
@@ -224,7 +246,7 @@ func (o *observer) release(ctx context.Context, r release) error {
 	for _, c := range r {
 		old[c.asset], fresh[c.asset] = o.now[c.asset], sha256.Sum256(c.content)
 		o.now[c.asset] = fresh[c.asset]
-		o.outcome.originals += int64(len(c.content))
+		o.uploaded += int64(len(c.content))
 	}
 	demand, err := o.way.publish(ctx, o.trace, r)
 	acknowledged := time.Now()
@@ -349,13 +371,15 @@ func (v *pageView) add(shown, old, fresh asset.Digest) error {
 // reportWays reports the table that the idea rests on.
 func reportWays(r *Report, t *trace, size matrixSize, siloed, matrix *outcome) {
 	compute := 100 * matrix.compute.Seconds() / siloed.compute.Seconds()
-	r.atLeast("storage_efficiency_percent", matrix.efficiency(), "%", 94)
-	r.figure("storage_efficiency_percent_siloed", siloed.efficiency(), "%")
-	r.figure("sync_p50_ms", ms(matrix.sync.at(0.5)), "ms")
-	r.figure("sync_p50_ms_siloed", ms(siloed.sync.at(0.5)), "ms")
-	r.atMost("sync_p99_ms", ms(matrix.sync.at(0.99)), "ms", 20)
-	r.figure("sync_p99_ms_siloed", ms(siloed.sync.at(0.99)), "ms")
-	r.atMost("transform_compute_percent", compute, "%", 15)
+	r.atLeast("storage_efficiency_percent", matrix.efficiency(), "%", 94).spread(matrix.efficiencies())
+	r.figure("storage_efficiency_percent_siloed", siloed.efficiency(), "%").spread(siloed.efficiencies())
+	synced, copied := partsOf(matrix.synced, minRounds), partsOf(siloed.synced, minRounds)
+	r.figure("sync_p50_ms", ms(matrix.sync.at(0.5)), "ms").spread(quantiles(synced, 0.5))
+	r.figure("sync_p50_ms_siloed", ms(siloed.sync.at(0.5)), "ms").spread(quantiles(copied, 0.5))
+	r.atMost("sync_p99_ms", ms(matrix.sync.at(0.99)), "ms", 20).spread(quantiles(synced, 0.99))
+	r.figure("sync_p99_ms_siloed", ms(siloed.sync.at(0.99)), "ms").spread(quantiles(copied, 0.99))
+	r.atMost("transform_compute_percent", compute, "%", 15).spread(computes(matrix, siloed))
+	r.plot(latencyPlot("A release, acknowledged → seen", matrix.sync.series("matrix"), siloed.sync.series("siloed")))
 	r.figure("transform_compute_percent_siloed", 100*siloed.compute.Seconds()/siloed.compute.Seconds(), "%")
 	r.atMost("stale_or_mixed", float64(matrix.wrong()), "views", 0)
 	r.figure("stale_or_mixed_siloed", float64(siloed.wrong()), "views")
@@ -387,6 +411,24 @@ func reportWays(r *Report, t *trace, size matrixSize, siloed, matrix *outcome) {
 			{"a silo looks for new copies", "every " + size.interval.String()},
 		},
 	})
+}
+
+// efficiencies are those at each part of the trace.
+func (o *outcome) efficiencies() (all samples) {
+	for _, a := range o.parts {
+		all = append(all, a.efficiency())
+	}
+	return all
+}
+
+// computes is what each part of the trace took by itself, in percent of what it took the other way.
+func computes(a, b *outcome) (all samples) {
+	var before [2]time.Duration
+	for i := range a.parts {
+		all = append(all, 100*(a.parts[i].compute-before[0]).Seconds()/(b.parts[i].compute-before[1]).Seconds())
+		before = [2]time.Duration{a.parts[i].compute, b.parts[i].compute}
+	}
+	return all
 }
 
 func spelled(m map[string]string) (all []string) {

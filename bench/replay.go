@@ -70,7 +70,7 @@ func (r *run) scheduleOf(visits []Visit) schedule {
 func (f *field) populate(ctx context.Context, visits []Visit) error {
 	products, names := map[string]map[string]string{}, map[[2]string]bool{}
 	for _, v := range visits {
-		product, options, name, ok := partsOf(v.Path)
+		product, options, name, ok := pathParts(v.Path)
 		if !ok {
 			continue
 		}
@@ -103,8 +103,8 @@ func (f *field) populate(ctx context.Context, visits []Visit) error {
 	return nil
 }
 
-// partsOf takes a front door's path apart.
-func partsOf(path string) (product, options, name string, ok bool) {
+// pathParts takes a front door's path apart.
+func pathParts(path string) (product, options, name string, ok bool) {
 	path, _, _ = strings.Cut(path, "?")
 	parts := strings.SplitN(path, "/", 4)
 	if len(parts) < 4 || parts[1] == "" || parts[2] == "" || parts[3] == "" {

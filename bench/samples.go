@@ -28,6 +28,18 @@ func (s samples) median() float64 {
 	return (sorted[n/2] + sorted[(n-1)/2]) / 2
 }
 
+// spread spells the lowest and the highest.
+func (s samples) spread() string { return number(slices.Min(s)) + " – " + number(slices.Max(s)) }
+
+// series draws the rounds one after another.
+func (s samples) series(name string) Series {
+	line := Series{Name: name}
+	for i, v := range s {
+		line.Points = append(line.Points, Point{float64(i + 1), v})
+	}
+	return line
+}
+
 // over divides each round by the same round of another, which was next to it in time.
 func (s samples) over(other samples) samples {
 	ratios := make(samples, min(len(s), len(other)))

@@ -219,11 +219,12 @@ func sleepUntil(ctx context.Context, at time.Time) error {
 
 // visible is what the scenario has measured.
 type visible struct {
-	commit distribution // due → acknowledged
-	pairs  distribution // acknowledged → visible, of each transaction on each edge
-	all    distribution // acknowledged → visible on all edges
-	reach  distribution // due → visible on all edges
-	early  int          // pairs that were visible before their writer heard of it; they count as 0
+	commit distribution   // due → acknowledged
+	pairs  distribution   // acknowledged → visible, of each transaction on each edge
+	all    distribution   // acknowledged → visible on all edges
+	reach  distribution   // due → visible on all edges
+	parts  []distribution // pairs, by the sixth of the time in which they were written
+	early  int            // pairs that were visible before their writer heard of it; they count as 0
 }
 
 func newVisible(written []write, seen [][]sight) (*visible, error) {
@@ -245,6 +246,7 @@ func newVisible(written []write, seen [][]sight) (*visible, error) {
 		}
 		all, reach = append(all, last.Sub(t.acknowledged)), append(reach, last.Sub(t.due))
 	}
+	v.parts = partsOf(pairs, minRounds) // before they are sorted
 	v.commit, v.pairs, v.all, v.reach = newDistribution(commit), newDistribution(pairs), newDistribution(all), newDistribution(reach)
 	return v, nil
 }
@@ -266,8 +268,8 @@ func latest(a, b time.Time) time.Time {
 }
 
 func (v *visible) reportTo(r *Report, size syncSize) {
-	r.atMost("visible_p50_ms", ms(v.pairs.at(0.5)), "ms", 2)
-	r.atMost("visible_p99_ms", ms(v.pairs.at(0.99)), "ms", 8)
+	r.atMost("visible_p50_ms", ms(v.pairs.at(0.5)), "ms", 2).spread(quantiles(v.parts, 0.5))
+	r.atMost("visible_p99_ms", ms(v.pairs.at(0.99)), "ms", 8).spread(quantiles(v.parts, 0.99))
 	r.figure("visible_max_ms", ms(v.pairs.at(1)), "ms")
 	r.figure("visible_all_p50_ms", ms(v.all.at(0.5)), "ms")
 	r.figure("visible_all_p99_ms", ms(v.all.at(0.99)), "ms")
