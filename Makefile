@@ -3,7 +3,7 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help deps build run test lint bench soak bench-matrix fuzz clean
+.PHONY: help deps build run test lint bench bench-peers bench-go soak fuzz clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ run: build ## start everything in one process with a demo product, and print URL
 	@go build -trimpath -o bin/demo ./cmd/demo
 	@scripts/run
 
-test: deps lint ## vet, staticcheck, and every test with the race detector; installs a browser, in which pages are looked at
+test: deps lint ## vet, staticcheck, and every test with the race detector; installs a browser, nginx and Varnish, which some of them need
 	@scripts/deps test
 	go test -race ./...
 
@@ -27,14 +27,17 @@ lint: deps
 	go vet ./...
 	go run $(STATICCHECK) ./...
 
-bench: deps ## benchmarks of the hot paths, with allocations
+bench: build ## the quick set of every scenario, in under ten minutes; figures beside their targets (docs/BENCHMARKS.md)
+	@for scenario in hit render family burst mixed overload sync commits catalog matrix soak; do bin/assetmatrix bench $$scenario --quick || exit; done
+
+bench-peers: build ## hits and renditions beside nginx and Varnish, and the servers at PEER_IMGPROXY and PEER_IMAGOR; ARGS=--quick
+	@scripts/bench-peers $(ARGS)
+
+bench-go: deps ## Go benchmarks of the hot paths, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
 
 soak: deps ## the long forms of the crash tests: 200 kills, 25 power losses, a minute of readers, 1,000 rounds between edges
 	ASSETMATRIX_SOAK=1 go test -timeout 60m -run 'TestKill|TestPowerLoss|TestTransactionsAreNeverMixed|TestReadYourWrites' -v . ./catalog
-
-bench-matrix: build ## figures of the matrix beside their targets: edges, commits, catalog, and beside silos (docs/BENCHMARKS.md)
-	@for scenario in sync commits catalog matrix; do bin/assetmatrix bench $$scenario --quick || exit; done
 
 fuzz: deps ## each fuzz target for 30 seconds
 	@scripts/fuzz 30s

@@ -53,6 +53,17 @@ func (c *comparison) cells(own *subject, peers []*subject) (cells []string) {
 	return cells
 }
 
+// plot draws the rounds of each subject.
+func (c *comparison) plot(subjects []*subject) Plot {
+	p := Plot{Title: c.name, X: Axis{Label: "round"}, Y: Axis{Label: c.unit}}
+	for _, s := range subjects {
+		if rounds := c.rounds[s]; s.out == nil && len(rounds) > 0 {
+			p.Series = append(p.Series, rounds.series(s.name))
+		}
+	}
+	return p
+}
+
 // comparisonHead are the columns of what comparisons have as cells.
 func comparisonHead(of string, peers []*subject) []string {
 	head := []string{of, "UNIT", strings.ToUpper(ownName)}

@@ -238,9 +238,16 @@ func (b *studio) reportTo(r *Report, title string) {
 	t := Table{Title: title, Head: comparisonHead("", peers)}
 	for _, c := range b.comparisons {
 		c.report(r, own, peers)
-		t.Rows = append(t.Rows, append([]string{c.name}, c.cells(own, peers)...))
+		if len(peers) > 0 {
+			t.Rows = append(t.Rows, append([]string{c.name}, c.cells(own, peers)...))
+		}
+		if c.unit == "ms" {
+			r.plot(c.plot(b.subjects))
+		}
 	}
-	r.table(t)
+	if len(t.Rows) > 0 {
+		r.table(t)
+	}
 	r.table(b.subjectsTable())
 }
 
