@@ -75,10 +75,11 @@ type overloadBench struct {
 	asked  atomic.Int64
 }
 
-// answered is what came of the offers to a subject: of each load what was offered and answered in each round.
+// answered is what came of the offers to a subject: of each load what was offered and answered in each round, a second, and
+// what hits took meanwhile, in ms.
 type answered struct {
-	offered, goodput []samples
-	verdicts         []string
+	offered, goodput, p50, p99 []samples
+	verdicts                   []string
 }
 
 // cold is a rendition that nobody has asked for before.
@@ -137,7 +138,7 @@ func (b *overloadBench) offer(ctx context.Context, s *subject, i int, load, rate
 	}
 	if b.limits[s] == nil {
 		n := len(b.size.loads)
-		b.limits[s] = &answered{make([]samples, n), make([]samples, n), make([]string, n)}
+		b.limits[s] = &answered{make([]samples, n), make([]samples, n), make([]samples, n), make([]samples, n), make([]string, n)}
 	}
 	l := b.limits[s]
 	l.verdicts[i] = renders.verdict(b.limit)
@@ -146,6 +147,8 @@ func (b *overloadBench) offer(ctx context.Context, s *subject, i int, load, rate
 	}
 	l.offered[i] = append(l.offered[i], renders.sent)
 	l.goodput[i] = append(l.goodput[i], renders.perSecond())
+	l.p50[i] = append(l.p50[i], ms(hits.latencies.at(0.5)))
+	l.p99[i] = append(l.p99[i], ms(hits.latencies.at(0.99)))
 	name := "overload_" + loadName(load)
 	if b.size.rate > 0 {
 		name = "overload_at_rate"
@@ -172,20 +175,26 @@ func (b *overloadBench) finish() {
 	b.reportTo(b.report, fmt.Sprintf("Cold renditions at multiples of what it can make, for %v each, with %s hits a second beside them", b.size.lasts, number(b.size.hits)))
 	t := Table{Title: "Who is the limit", Head: []string{"LOAD", "IN THE LAST ROUND"}}
 	goodput := Plot{Title: "Renditions a second, answered of offered", X: Axis{Label: "offered, 1/s"}, Y: Axis{Label: "answered, 1/s"}}
+	hits := Plot{Title: "Hits beside them", X: Axis{Label: "offered, as a multiple of the capacity"}, Y: Axis{Label: "ms", Log: true}}
 	for _, s := range b.subjects {
 		l := b.limits[s]
 		if l == nil || s.out != nil {
 			continue
 		}
-		line := Series{Name: s.name}
+		answered, p50, p99 := Series{Name: s.name}, Series{Name: s.name + ", half of them"}, Series{Name: s.name + ", 99 %"}
 		for i, load := range b.size.loads {
 			t.Rows = append(t.Rows, []string{fmt.Sprintf("%s, %s × its capacity", s.name, number(load)), l.verdicts[i]})
-			if len(l.offered[i]) > 0 {
-				line.Points = append(line.Points, Point{l.offered[i].median(), l.goodput[i].median()})
+			if len(l.offered[i]) == 0 {
+				continue
 			}
+			answered.Points = append(answered.Points, Point{l.offered[i].median(), l.goodput[i].median()})
+			p50.Points = append(p50.Points, Point{load, l.p50[i].median()})
+			p99.Points = append(p99.Points, Point{load, l.p99[i].median()})
 		}
-		goodput.Series = append(goodput.Series, line)
+		goodput.Series = append(goodput.Series, answered)
+		hits.Series = append(hits.Series, p50, p99)
 	}
 	b.report.table(t)
 	b.report.plot(goodput)
+	b.report.plot(hits)
 }

@@ -241,7 +241,7 @@ func (b *studio) reportTo(r *Report, title string) {
 		if len(peers) > 0 {
 			t.Rows = append(t.Rows, append([]string{c.name}, c.cells(own, peers)...))
 		}
-		if c.unit == "ms" {
+		if strings.HasSuffix(c.name, "_cpu_ms") {
 			r.plot(c.plot(b.subjects))
 		}
 	}
