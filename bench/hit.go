@@ -115,7 +115,9 @@ func hits(ctx context.Context, r *run, size hitSize) (err error) {
 			return err
 		}
 	}
-	r.report.table(b.table)
+	if len(b.peers) > 0 {
+		r.report.table(b.table)
+	}
 	r.report.table(b.latency)
 	r.report.table(f.subjectsTable())
 	return b.honesty(ctx)
