@@ -99,7 +99,7 @@ func (b *Bucket) Load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 		return nil, b.failure(ctx, "load", k, err)
 	}
 	if b.dir != "" {
-		o.Kept = filepath.Join(b.dir, name)
+		o.Kept = keptAt(filepath.Join(b.dir, name))
 	}
 	return o, nil
 }

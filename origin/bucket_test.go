@@ -350,3 +350,13 @@ func TestFetchFails(t *testing.T) {
 		}
 	}
 }
+
+// Only what is on a disk of this machine is said to be kept: anything else may hang, and nothing would bound that.
+func TestBucketKeepsNothingElsewhere(t *testing.T) {
+	if path := t.TempDir(); keptAt(path) != path {
+		t.Error("a temporary directory is on no disk")
+	}
+	if keptAt("/proc/self/status") != "" || keptAt("/nowhere/at/all") != "" {
+		t.Error("kept elsewhere")
+	}
+}

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
@@ -27,6 +29,24 @@ func (b body) File() (*os.File, error) { return b.file, nil }
 
 // Close closes the file, which ends it.
 func (b body) Close() error { return b.file.Close() }
+
+// keptAt returns path if the file is on a disk of this machine. A network file system (or one of FUSE) may hang and is slow: what
+// reads it must stand behind a breaker, and what came from it is worth a copy. A file system that is not known is taken for one.
+func keptAt(path string) string {
+	var s unix.Statfs_t
+	if err := unix.Statfs(path, &s); err != nil || !local[int64(s.Type)] {
+		return ""
+	}
+	return path
+}
+
+// local are the file systems that need nothing but this machine.
+var local = map[int64]bool{
+	unix.EXT4_SUPER_MAGIC: true,                                                                              // and ext2, ext3
+	unix.XFS_SUPER_MAGIC:  true, unix.BTRFS_SUPER_MAGIC: true, unix.F2FS_SUPER_MAGIC: true, 0x2fc12fc1: true, // ZFS
+	0xca451a4e:       true, // bcachefs
+	unix.TMPFS_MAGIC: true, unix.OVERLAYFS_SUPER_MAGIC: true,
+}
 
 // nameless returns a new file in dir that is gone when it is closed, or when the process dies.
 func nameless(dir string) (*os.File, error) {
