@@ -34,8 +34,9 @@ type Object struct {
 type Body interface {
 	// ReadAt fails with [ErrCorrupt] rather than return bytes whose checksum does not hold.
 	io.ReaderAt
-	// File returns an open file whose first Size bytes are the object's, verified; it stays valid until Close.
-	// A reader must not rely on (or move) the file offset.
+	// File returns an open file whose first Size bytes are the object's, verified; it stays open until Close. Where others
+	// may write to the file it is verified in every call, so a reader that takes its time calls File once more when it is
+	// done. A reader must not rely on (or move) the file offset.
 	File() (*os.File, error)
 	io.Closer
 }

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
@@ -132,15 +134,19 @@ func (d *Disk) Load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 		d.unopened(hash, err)
 		return nil, asset.ErrNotFound
 	}
-	o, err := d.read(f, k, hash)
+	info, err := f.Stat()
+	var o *asset.Object
+	if err == nil {
+		o, err = d.read(f, info, k, hash)
+	}
 	if err == nil {
 		return o, nil
 	}
 	switch {
 	case errors.Is(err, asset.ErrCorrupt):
-		d.discard(f, hash, err)
+		d.discard(info, hash, err)
 	case errors.Is(err, errOtherEpoch), errors.Is(err, errNotKept):
-		d.removeNamed(f, hash)
+		d.removeNamed(info, hash)
 	case !errors.Is(err, errOtherKey):
 		d.fail("load", err)
 	}
@@ -153,7 +159,7 @@ var (
 	errOtherKey = errors.New("other key")
 	// errOtherEpoch: the file is what another renderer made for the key.
 	errOtherEpoch = errors.New("other epoch")
-	// errNotKept: the file that kept the bytes is gone.
+	// errNotKept: the file that kept the bytes is gone, or cannot be read. The provider is asked, and says what it is.
 	errNotKept = errors.New("not kept any more")
 )
 
@@ -177,16 +183,12 @@ func (d *Disk) wanted(e *entry, k asset.Key) error {
 }
 
 // read makes the object out of the open file. On success the file is the object's, or closed.
-func (d *Disk) read(f *os.File, k asset.Key, hash uint64) (*asset.Object, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
+func (d *Disk) read(f *os.File, info os.FileInfo, k asset.Key, hash uint64) (*asset.Object, error) {
 	read := d.readFile
 	if info.Size() <= d.cfg.InlineBytes {
 		read = d.readSmall
 	}
-	o, err := read(f, info.Size(), k)
+	o, err := read(f, info, k)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +197,8 @@ func (d *Disk) read(f *os.File, k asset.Key, hash uint64) (*asset.Object, error)
 }
 
 // readSmall reads the whole file in one go.
-func (d *Disk) readSmall(f *os.File, fileBytes int64, k asset.Key) (*asset.Object, error) {
+func (d *Disk) readSmall(f *os.File, info os.FileInfo, k asset.Key) (*asset.Object, error) {
+	fileBytes := info.Size()
 	b := make([]byte, fileBytes)
 	if err := readFull(f, b, 0); err != nil {
 		return nil, err
@@ -209,30 +212,59 @@ func (d *Disk) readSmall(f *os.File, fileBytes int64, k asset.Key) (*asset.Objec
 	case err != nil:
 		return nil, err
 	case foot.kept:
-		return d.readKept(f, e, k)
+		return d.readKept(f, info, e, k)
 	}
 	return d.inline(e, f, k, b[:foot.size:foot.size])
 }
 
-// readKept makes an object of bytes that are kept in another file than f, the entry's. On success f is the object's, or
-// closed.
-func (d *Disk) readKept(f *os.File, e *entry, k asset.Key) (*asset.Object, error) {
+// readKept makes an object of bytes that are kept in another file than f, the entry's. On success f is closed.
+func (d *Disk) readKept(f *os.File, info os.FileInfo, e *entry, k asset.Key) (*asset.Object, error) {
 	if err := d.wanted(e, k); err != nil {
 		return nil, err
 	}
-	kept, err := os.Open(e.kept)
+	kept, err := e.openKept()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNotKept, err)
+		return nil, err
 	}
-	o, err := d.readBodyIn(kept, f, e, k)
-	if err != nil {
-		_ = kept.Close()
+	o, err := d.readBodyIn(kept, info, e, k)
+	if err == nil {
+		_ = f.Close()
+		return o, nil
 	}
-	return o, err
+	_ = kept.Close()
+	if !errors.Is(err, asset.ErrCorrupt) {
+		err = fmt.Errorf("%w: %w", errNotKept, err)
+	}
+	return nil, err
 }
 
-// readBodyIn makes an object of the body in a file; named is the entry's own, or the same.
-func (d *Disk) readBodyIn(in, named *os.File, e *entry, k asset.Key) (*asset.Object, error) {
+// openKept opens the file that keeps the body. Whatever stands there now, it does not wait: a pipe would.
+func (e *entry) openKept() (*os.File, error) {
+	f, err := os.OpenFile(e.kept, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	switch {
+	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+		return nil, err // which says nothing about the file
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", errNotKept, err)
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%w: %w", errNotKept, err)
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("%w: it is no file", errNotKept)
+	case info.Size() != e.size: // noticed before an answer has begun, however large it is
+		err = fmt.Errorf("%w: what is kept has %d bytes, not %d", asset.ErrCorrupt, info.Size(), e.size)
+	default:
+		return f, nil
+	}
+	_ = f.Close()
+	return nil, err
+}
+
+// readBodyIn makes an object of the body in a file; named says which is the entry's own. On success in is the object's, or
+// closed.
+func (d *Disk) readBodyIn(in *os.File, named os.FileInfo, e *entry, k asset.Key) (*asset.Object, error) {
 	if e.size > d.cfg.InlineBytes {
 		return d.readBody(in, named, e, k)
 	}
@@ -240,23 +272,19 @@ func (d *Disk) readBodyIn(in, named *os.File, e *entry, k asset.Key) (*asset.Obj
 	if err := readFull(in, b, 0); err != nil {
 		return nil, err
 	}
-	o, err := d.inline(e, in, k, b)
-	if err == nil && in != named {
-		_ = named.Close()
-	}
-	return o, err
+	return d.inline(e, in, k, b)
 }
 
 // readFile reads the trailer, and the body if it is to be in memory.
-func (d *Disk) readFile(f *os.File, fileBytes int64, k asset.Key) (*asset.Object, error) {
-	e, err := readTrailer(f, fileBytes)
+func (d *Disk) readFile(f *os.File, info os.FileInfo, k asset.Key) (*asset.Object, error) {
+	e, err := readTrailer(f, info.Size())
 	if err != nil {
 		return nil, err
 	}
 	if e.kept != "" {
-		return d.readKept(f, e, k)
+		return d.readKept(f, info, e, k)
 	}
-	return d.readBodyIn(f, f, e, k)
+	return d.readBodyIn(f, info, e, k)
 }
 
 // inline makes the object of b, verified, and closes the file.
@@ -273,8 +301,8 @@ func (d *Disk) inline(e *entry, f *os.File, k asset.Key, b []byte) (*asset.Objec
 	return e.describe(asset.NewObject(k, e.mediaType, b)), nil
 }
 
-// readBody makes an object over a file; named is the entry's own, or the same.
-func (d *Disk) readBody(f, named *os.File, e *entry, k asset.Key) (*asset.Object, error) {
+// readBody makes an object over a file; named says which is the entry's own.
+func (d *Disk) readBody(f *os.File, named os.FileInfo, e *entry, k asset.Key) (*asset.Object, error) {
 	if err := d.wanted(e, k); err != nil {
 		return nil, err
 	}
@@ -335,18 +363,18 @@ func (d *Disk) unopened(hash uint64, err error) {
 }
 
 // discard reports a corrupt file and removes it.
-func (d *Disk) discard(f *os.File, hash uint64, why error) {
+func (d *Disk) discard(named os.FileInfo, hash uint64, why error) {
 	d.events.corrupt(fmt.Errorf("disk load %016x: %w", hash, why))
-	d.removeNamed(f, hash)
+	d.removeNamed(named, hash)
 }
 
-// removeNamed removes the entry that was read from f, unless a Put has replaced it meanwhile.
-func (d *Disk) removeNamed(f *os.File, hash uint64) {
+// removeNamed removes the entry that was read from that file, unless a Put has replaced it meanwhile.
+func (d *Disk) removeNamed(named os.FileInfo, hash uint64) {
 	d.open.RLock()
 	defer d.open.RUnlock()
 	d.names.Lock()
 	defer d.names.Unlock()
-	if d.closed.Load() || !isNamed(f, d.path(hash)) {
+	if d.closed.Load() || !isAt(named, d.path(hash)) {
 		return
 	}
 	if err := d.unlink(hash); err != nil {
@@ -356,12 +384,14 @@ func (d *Disk) removeNamed(f *os.File, hash uint64) {
 
 // isNamed reports whether path is the name of the open file.
 func isNamed(f *os.File, path string) bool {
-	a, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	b, err := os.Lstat(path)
-	return err == nil && os.SameFile(a, b)
+	info, err := f.Stat()
+	return err == nil && isAt(info, path)
+}
+
+// isAt reports whether path is a name of that file.
+func isAt(file os.FileInfo, path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && os.SameFile(file, info)
 }
 
 // unlink removes the entry's file, then the entry: what is counted is never less than what is there. names is held.
@@ -396,7 +426,7 @@ type body struct {
 	disk     *Disk
 	hash     uint64
 	file     *os.File
-	named    *os.File // the entry's own, which file may be
+	named    os.FileInfo // the entry's own, which file may be
 	entry    *entry
 	verified atomic.Bool // as a whole
 }
@@ -439,9 +469,12 @@ func (b *body) readIn(p []byte, off int64) (int, error) {
 	return copy(p, block[skip:]), nil
 }
 
-// File verifies the whole body, if Load has not.
+// kept reports whether the bytes are in a file that others may write to.
+func (b *body) kept() bool { return b.entry.kept != "" }
+
+// File verifies the whole body, if Load has not; one that others may have written to since, every time.
 func (b *body) File() (*os.File, error) {
-	if !b.verified.Load() {
+	if b.kept() || !b.verified.Load() {
 		if err := b.entry.verifyWhole(b.file); err != nil {
 			return nil, b.failed(err)
 		}
@@ -450,19 +483,16 @@ func (b *body) File() (*os.File, error) {
 	return b.file, nil
 }
 
-// Close closes the files.
-func (b *body) Close() error {
-	err := b.file.Close()
-	if b.named != b.file {
-		err = errors.Join(err, b.named.Close())
-	}
-	return err
-}
+// Close closes the file.
+func (b *body) Close() error { return b.file.Close() }
 
 func (b *body) failed(err error) error {
 	if errors.Is(err, asset.ErrCorrupt) {
 		b.disk.discard(b.named, b.hash, err)
 		return fmt.Errorf("disk read %016x: %w", b.hash, err)
+	}
+	if b.kept() {
+		b.disk.removeNamed(b.named, b.hash) // the provider is asked next, and another one if that cannot read it either
 	}
 	return fmt.Errorf("disk read %016x: %w: %w", b.hash, asset.ErrUnavailable, err)
 }

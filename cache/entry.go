@@ -1,11 +1,13 @@
 package cache
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	"io"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/minio/highwayhash"
 
 	"github.com/assetmatrix/assetmatrix/asset"
 )
@@ -17,8 +19,9 @@ import (
 //	sums     the xxhash64 of each block of 64 KiB of the body
 //	footer   magic; version, length of meta: uint32; size: uint64; xxhash64 of meta, sums and the footer so far
 //
-// Where the bytes are kept in another file (see [asset.Object]), there is no body, another magic, and that file's path in the
-// place of the media type, of which there is none.
+// Where the bytes are kept in another file (see [asset.Object]), there is no body, another magic, and in the place of the
+// media type, of which there is none, a secret of 32 bytes and that file's path. Others may write to that file, and other bytes with
+// the same xxhash64 are made in no time. So the sums are HighwayHash under the secret, which nobody knows but the entry.
 //
 // Numbers are little endian. The lengths add up to that of the file exactly, and every byte is under a checksum: a file
 // that was changed, cut or only half written by the time of a power cut is noticed. That is why nothing is fsynced.
@@ -29,6 +32,7 @@ type entry struct {
 	width, height int
 	epoch         int    // of the renderer; 0 for an original
 	kept          string // where the body is; "": in the entry's own file
+	secret        []byte // what the sums of a body that is elsewhere are made with
 	sums          []byte // 8 bytes for each block
 }
 
@@ -37,6 +41,7 @@ const (
 	sumBytes      = 8
 	metaHeadBytes = 16
 	footerBytes   = 32
+	secretBytes   = highwayhash.Size
 	entryMagic    = "amxcache"
 	keptMagic     = "amx kept" // the body is in another file
 	entryVersion  = 1
@@ -53,11 +58,17 @@ func newEntry(o *asset.Object, epoch int) *entry {
 	if o.MediaType == "" {
 		e.kept = o.Kept
 	}
+	if e.kept != "" {
+		e.secret = make([]byte, secretBytes)
+		_, _ = rand.Read(e.secret) // never fails
+	}
 	return e
 }
 
-func (e *entry) blocks() int64  { return (e.size + blockBytes - 1) / blockBytes }
-func (e *entry) metaBytes() int { return metaHeadBytes + len(e.key) + len(e.mediaType) + len(e.kept) }
+func (e *entry) blocks() int64 { return (e.size + blockBytes - 1) / blockBytes }
+func (e *entry) metaBytes() int {
+	return metaHeadBytes + len(e.key) + len(e.mediaType) + len(e.secret) + len(e.kept)
+}
 
 // ownBytes is how much of the body is in the entry's file: all, or nothing.
 func (e *entry) ownBytes() int64 {
@@ -74,12 +85,19 @@ func (e *entry) units() int64 {
 
 func unitsOf(fileBytes int64) int64 { return (fileBytes + unitBytes - 1) / unitBytes }
 
+func (e *entry) sum(block []byte) uint64 {
+	if e.kept != "" {
+		return highwayhash.Sum64(block, e.secret)
+	}
+	return xxhash.Sum64(block)
+}
+
 // addSum adds the sum of the next block.
-func (e *entry) addSum(block []byte) { e.sums = le.AppendUint64(e.sums, xxhash.Sum64(block)) }
+func (e *entry) addSum(block []byte) { e.sums = le.AppendUint64(e.sums, e.sum(block)) }
 
 // verify checks the block with number i. The error is [asset.ErrCorrupt].
 func (e *entry) verify(i int64, block []byte) error {
-	if xxhash.Sum64(block) != le.Uint64(e.sums[i*sumBytes:]) {
+	if e.sum(block) != le.Uint64(e.sums[i*sumBytes:]) {
 		return fmt.Errorf("%w: block %d does not match its checksum", asset.ErrCorrupt, i)
 	}
 	return nil
@@ -94,6 +112,7 @@ func (e *entry) trailer() []byte {
 	b = le.AppendUint32(b, uint32(len(e.key)))
 	b = append(b, e.key...)
 	b = append(b, e.mediaType...)
+	b = append(b, e.secret...)
 	b = append(b, e.kept...)
 	b = append(b, e.sums...)
 	if e.kept == "" {
@@ -146,9 +165,14 @@ func parseTrailer(b []byte, f footer) (*entry, error) {
 	e.width, e.height = int(le.Uint32(meta)), int(le.Uint32(meta[4:]))
 	e.epoch = int(le.Uint32(meta[8:]))
 	keyEnd := metaHeadBytes + int(le.Uint32(meta[12:]))
-	e.key, e.mediaType = meta[metaHeadBytes:keyEnd], string(meta[keyEnd:])
-	if f.kept {
-		e.kept, e.mediaType = e.mediaType, ""
+	e.key = meta[metaHeadBytes:keyEnd]
+	switch rest := meta[keyEnd:]; {
+	case !f.kept:
+		e.mediaType = string(rest)
+	case len(rest) <= secretBytes:
+		return nil, fmt.Errorf("%w: the meta data does not add up", asset.ErrCorrupt)
+	default:
+		e.secret, e.kept = rest[:secretBytes], string(rest[secretBytes:])
 	}
 	e.sums = b[sumsAt : len(b)-footerBytes]
 	return e, nil

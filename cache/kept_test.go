@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+
+	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/assetmatrix/assetmatrix/asset"
 )
@@ -106,9 +110,6 @@ func TestDiskNoticesDamageToWhatIsKept(t *testing.T) {
 					t.Fatal(err)
 				}
 				damage(good, func(what string, b []byte) {
-					if path == kept && len(b) > len(good) {
-						return // the object is its first bytes
-					}
 					before := made.Load()
 					if err := os.WriteFile(path, b, 0o600); err != nil {
 						t.Fatal(err)
@@ -129,6 +130,19 @@ func TestDiskNoticesDamageToWhatIsKept(t *testing.T) {
 	}
 }
 
+// A file that was cut or has grown is noticed before anything of it is read, even when it is not verified as a whole.
+func TestDiskNoticesTheLengthOfWhatIsKept(t *testing.T) {
+	for _, size := range []int64{0, 3*blockBytes - 1, 3*blockBytes + 1} {
+		d := openDiskConfig(t, DiskConfig{Dir: t.TempDir(), MaxBytes: 1 << 20}, Events{})
+		o := keptObject(t, 1, 3*blockBytes, filepath.Join(t.TempDir(), "original"))
+		mustPut(t, d, o)
+		if err := os.Truncate(o.Kept, size); err != nil {
+			t.Fatal(err)
+		}
+		mustMiss(t, d, o.Key)
+	}
+}
+
 // Damage that comes after the object was loaded shows when its block is read, and the entry is gone.
 func TestDiskNoticesDamageInWhatIsKept(t *testing.T) {
 	d := openDiskConfig(t, DiskConfig{Dir: t.TempDir(), MaxBytes: 1 << 20}, Events{})
@@ -145,4 +159,152 @@ func TestDiskNoticesDamageInWhatIsKept(t *testing.T) {
 	if d.Len() != 0 {
 		t.Errorf("%d entries", d.Len())
 	}
+}
+
+// forge returns other bytes with good's xxhash64: those of other, but for the last one or two stripes of 32 bytes.
+func forge(good, other []byte) []byte {
+	prime1, prime2, inverse2 := uint64(11400714785074694791), uint64(14029467366897019727), uint64(0x0ba79078168d4baf)
+	end := len(good)/32*32 - 32
+	forged := append(append([]byte(nil), other[:end]...), good[end:]...)
+	for lane, state := range [4]uint64{prime1 + prime2, prime2, 0, -prime1} {
+		a, b := state, state
+		for at := lane * 8; at < end; at += 32 {
+			a = bits.RotateLeft64(a+le.Uint64(good[at:])*prime2, 31) * prime1
+			b = bits.RotateLeft64(b+le.Uint64(forged[at:])*prime2, 31) * prime1
+		}
+		last := forged[end+lane*8:]
+		le.PutUint64(last, le.Uint64(last)+(a-b)*inverse2)
+	}
+	return forged
+}
+
+// Others may write to what is kept elsewhere, and bytes that were made to have the same xxhash64 are not served.
+func TestDiskNoticesForgedBytes(t *testing.T) {
+	var corrupt atomic.Int32
+	d := openDisk(t, t.TempDir(), 1<<20, Events{Corrupt: func(error) { corrupt.Add(1) }})
+	o := keptObject(t, 1, 5000, filepath.Join(t.TempDir(), "original"))
+	mustPut(t, d, o)
+	good, _ := o.Bytes()
+	forged := forge(good, make([]byte, len(good)))
+	if xxhash.Sum64(forged) != xxhash.Sum64(good) || string(forged) == string(good) {
+		t.Fatal("not forged")
+	}
+	if err := os.WriteFile(o.Kept, forged, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustMiss(t, d, o.Key)
+	if corrupt.Load() != 1 || d.Len() != 0 {
+		t.Errorf("%d reports, %d entries", corrupt.Load(), d.Len())
+	}
+}
+
+// Whatever stands where the bytes were kept and is no file: there is no entry, nobody waits, and no descriptor is left open.
+func TestDiskKeptFileIsNone(t *testing.T) {
+	for name, make := range map[string]func(path string) error{
+		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		"pipe":      func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"loop":      func(path string) error { return os.Symlink(path, path) },
+		"device":    func(path string) error { return os.Symlink("/dev/zero", path) },
+	} {
+		for limits, verify := range map[string]int64{"Verified": 1 << 20, "Unverified": 0} {
+			t.Run(name+limits, func(t *testing.T) {
+				d := openDiskConfig(t, DiskConfig{Dir: t.TempDir(), MaxBytes: 1 << 20, VerifyBytes: verify},
+					Events{Corrupt: func(err error) { t.Error(err) }, Failed: func(_ asset.Room, err error) { t.Error(err) }})
+				o := keptObject(t, 1, 5000, filepath.Join(t.TempDir(), "original"))
+				mustPut(t, d, o)
+				if err := errors.Join(os.Remove(o.Kept), make(o.Kept)); err != nil {
+					t.Fatal(err)
+				}
+				before := descriptors(t)
+				mustMiss(t, d, o.Key)
+				if d.Len() != 0 {
+					t.Errorf("%d entries", d.Len())
+				}
+				if after := descriptors(t); after != before {
+					t.Errorf("%d descriptors, then %d", before, after)
+				}
+				checkAccounts(t, d)
+			})
+		}
+	}
+}
+
+// What cannot be read any more is not tried again: the provider is asked next.
+func TestDiskKeptFileCannotBeRead(t *testing.T) {
+	d := openDiskConfig(t, DiskConfig{Dir: t.TempDir(), MaxBytes: 1 << 20}, Events{Corrupt: func(err error) { t.Error(err) }})
+	o := keptObject(t, 1, 5000, filepath.Join(t.TempDir(), "original"))
+	mustPut(t, d, o)
+	got := load(t, d, t.Context(), o.Key)
+	f, err := got.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close() // as good as a bad disk
+	if n, err := got.ReadAt([]byte{0}, 0); n != 0 || !errors.Is(err, asset.ErrUnavailable) {
+		t.Errorf("read %d, %v", n, err)
+	}
+	mustMiss(t, d, o.Key)
+	checkAccounts(t, d)
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(open)
+}
+
+// An object over a file holds one descriptor, wherever its bytes are; and no lack of them costs an entry.
+func TestDiskKeptDescriptors(t *testing.T) {
+	d := openDiskConfig(t, DiskConfig{Dir: t.TempDir(), MaxBytes: 1 << 20}, Events{})
+	o := keptObject(t, 1, 5000, filepath.Join(t.TempDir(), "original"))
+	mustPut(t, d, o)
+	before := descriptors(t)
+	got := load(t, d, t.Context(), o.Key)
+	if n := descriptors(t) - before; n != 1 {
+		t.Errorf("%d descriptors", n)
+	}
+	got.Release()
+
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	free, err := os.Open("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tight := limit
+	tight.Cur = uint64(free.Fd()) + 1 // enough for the entry
+	_ = free.Close()
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &tight); err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.Load(t.Context(), o.Key)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(err, asset.ErrNotFound) || d.Len() != 1 {
+		t.Errorf("%v, %d entries", err, d.Len())
+	}
+	checkSame(t, d, o)
+}
+
+// What others write to the file while somebody works with it shows when File is called once more.
+func TestDiskKeptFileIsVerifiedAgain(t *testing.T) {
+	d := openDiskConfig(t, DiskConfig{Dir: t.TempDir(), MaxBytes: 1 << 20, VerifyBytes: 1 << 20}, Events{})
+	o := keptObject(t, 1, 5000, filepath.Join(t.TempDir(), "original"))
+	mustPut(t, d, o)
+	got := load(t, d, t.Context(), o.Key)
+	defer got.Release()
+	if _, err := got.File(); err != nil {
+		t.Fatal(err)
+	}
+	flip(t, o.Kept, 4000)
+	if _, err := got.File(); !errors.Is(err, asset.ErrCorrupt) {
+		t.Error(err)
+	}
+	mustMiss(t, d, o.Key)
 }

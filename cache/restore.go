@@ -111,7 +111,7 @@ func (d *Disk) check(hash uint64) {
 		_, err = footerOf(footer, info.Size())
 	}
 	if errors.Is(err, asset.ErrCorrupt) {
-		d.discard(f, hash, err)
+		d.discard(info, hash, err)
 	}
 }
 
