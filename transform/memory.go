@@ -85,7 +85,7 @@ func (o *original) putDown() {
 }
 
 // file puts the original down for a file with its bytes, which the caller closes.
-func (o *original) file(ctx context.Context) (*os.File, error) {
+func (o *original) file(ctx context.Context) (*input, error) {
 	held, err := o.load(ctx)
 	if err != nil {
 		return nil, err
@@ -94,15 +94,51 @@ func (o *original) file(ctx context.Context) (*os.File, error) {
 	return inputOf(held)
 }
 
+// An input is a file with the bytes of an original.
+type input struct {
+	*os.File
+	of *asset.Object // nil when nobody can change the file
+}
+
+// unchanged fails when the file is not what it was any more. A worker maps it, so what others write to it meanwhile is in
+// the rendition.
+func (in *input) unchanged() error {
+	if in.of == nil {
+		return nil
+	}
+	if _, err := in.of.File(); err != nil {
+		return fmt.Errorf("the original was changed while it was rendered: %w", err)
+	}
+	return nil
+}
+
+// Close closes the file.
+func (in *input) Close() error {
+	if in.of != nil {
+		in.of.Release()
+	}
+	return in.File.Close()
+}
+
 // inputOf returns a file with the bytes of an original, which the caller closes; those in memory are copied into a
 // memory file.
-func inputOf(o *asset.Object) (*os.File, error) {
-	if f, err := o.File(); f != nil || err != nil {
-		if err != nil {
-			return nil, err
-		}
-		return readOnly(f)
+func inputOf(o *asset.Object) (*input, error) {
+	f, err := o.File()
+	switch {
+	case err != nil:
+		return nil, err
+	case f == nil:
+		f, err = copyOf(o)
+		return &input{File: f}, err
 	}
+	if f, err = readOnly(f); err != nil {
+		return nil, err
+	}
+	return &input{f, o.Retain()}, nil
+}
+
+// copyOf returns a memory file with the bytes of an object in memory.
+func copyOf(o *asset.Object) (*os.File, error) {
 	f, err := newMemory("original")
 	if err != nil {
 		return nil, err

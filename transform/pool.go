@@ -168,7 +168,10 @@ func (p *Pool) render(ctx context.Context, k asset.Key, original *original, j *j
 	if err != nil {
 		return nil, err
 	}
-	r, err := p.run(ctx, waiting, j, in, out)
+	r, err := p.run(ctx, waiting, j, in.File, out)
+	if err == nil {
+		err = in.unchanged()
+	}
 	if err != nil {
 		_ = out.Close()
 		return nil, err

@@ -235,3 +235,47 @@ func TestQueueTooLong(t *testing.T) {
 		t.Errorf("with nothing waiting: %v", err)
 	}
 }
+
+// A changing body is a file that others write to once it was asked for.
+type changing struct {
+	fileBody
+	asked *atomic.Int32
+	open  *atomic.Int32
+}
+
+func (c changing) File() (*os.File, error) {
+	if c.asked.Add(1) > 1 {
+		return nil, asset.ErrCorrupt
+	}
+	return c.f, nil
+}
+
+func (c changing) Close() error {
+	c.open.Add(-1)
+	return nil
+}
+
+// TestOriginalIsChanged: of an original that others wrote to while a worker had it, there is no rendition.
+func TestOriginalIsChanged(t *testing.T) {
+	b := newBench(t, one)
+	original := pngOf(t, photo(30, 20))
+	f, err := os.CreateTemp(t.TempDir(), "original")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if err := writeAll(f, original); err != nil {
+		t.Fatal(err)
+	}
+	var asked, open atomic.Int32
+	b.originals = asset.LoaderFunc(func(_ context.Context, k asset.Key) (*asset.Object, error) {
+		open.Add(1)
+		return asset.NewBodyObject(k, pngType, int64(len(original)), changing{fileBody{f}, &asked, &open}), nil
+	})
+	if _, err := b.Load(t.Context(), asset.Key{Variant: asset.Variant{Width: 10, Format: asset.JPEG}}); !errors.Is(err, asset.ErrCorrupt) {
+		t.Error(err)
+	}
+	if n := open.Load(); n != 0 {
+		t.Errorf("%d originals are held", n)
+	}
+}
