@@ -29,11 +29,17 @@ func (c *comparison) report(r *Report, own *subject, peers []*subject) {
 	}
 }
 
-// ratio reports the median of ratios; its spread is the interval that holds it with a confidence of 95 %.
+// ratio reports the median of ratios; its spread is the interval that holds it with a confidence of 95 %, if there is one. Of
+// none it reports nothing.
 func (r *Report) ratio(name string, rounds samples) {
+	if len(rounds) == 0 {
+		return
+	}
 	of := newRatio(rounds)
 	f := r.figure(name, of.center, "×")
-	f.rounds, f.Low, f.High = rounds, &of.low, &of.high
+	if f.rounds = rounds; of.bounded() {
+		f.Low, f.High = &of.low, &of.high
+	}
 }
 
 // cells are a table's row of what each subject had: the median, and behind it what the program's is to it.
@@ -47,7 +53,7 @@ func (c *comparison) cells(own *subject, peers []*subject) (cells []string) {
 		case s == own:
 			cells = append(cells, number(rounds.median()))
 		default:
-			cells = append(cells, number(rounds.median())+"  "+newRatio(c.rounds[own].over(rounds)).String())
+			cells = append(cells, number(rounds.median())+spelledRatio(c.rounds[own].over(rounds)))
 		}
 	}
 	return cells
@@ -62,6 +68,13 @@ func (c *comparison) plot(subjects []*subject) Plot {
 		}
 	}
 	return p
+}
+
+func spelledRatio(rounds samples) string {
+	if len(rounds) == 0 {
+		return ""
+	}
+	return "  " + newRatio(rounds).String()
 }
 
 // comparisonHead are the columns of what comparisons have as cells.

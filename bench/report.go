@@ -71,11 +71,11 @@ func (r *Report) atMost(name string, value float64, unit string, target float64)
 	return r.add(&Figure{Name: name, Value: value, Unit: unit, Target: &target, Met: &met, atMost: true})
 }
 
-// median reports the median of rounds, with their spread.
-func (r *Report) median(name string, rounds samples, unit string) *Figure {
-	f := r.figure(name, rounds.median(), unit).spread(rounds)
-	f.rounds = rounds
-	return f
+// median reports the median of rounds, with their spread. Of none it reports nothing.
+func (r *Report) median(name string, rounds samples, unit string) {
+	if len(rounds) > 0 {
+		r.figure(name, rounds.median(), unit).spread(rounds).rounds = rounds
+	}
 }
 
 func (r *Report) add(f *Figure) *Figure {

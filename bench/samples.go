@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -40,11 +41,13 @@ func (s samples) series(name string) Series {
 	return line
 }
 
-// over divides each round by the same round of another, which was next to it in time.
-func (s samples) over(other samples) samples {
-	ratios := make(samples, min(len(s), len(other)))
-	for i := range ratios {
-		ratios[i] = s[i] / other[i]
+// over divides each round by the same round of another, which was next to it in time. Nothing is divided by 0: that is less
+// than can be measured.
+func (s samples) over(other samples) (ratios samples) {
+	for i := range min(len(s), len(other)) {
+		if other[i] != 0 {
+			ratios = append(ratios, s[i]/other[i])
+		}
 	}
 	return ratios
 }
@@ -52,14 +55,21 @@ func (s samples) over(other samples) samples {
 // A ratio is the median of rounds that were divided by rounds, and the interval that holds it with a confidence of 95 %.
 type ratio struct{ center, low, high float64 }
 
-// newRatio assumes nothing of how the rounds are distributed.
+// newRatio assumes nothing of how the rounds are distributed, of which there is one at least. Of fewer than minRounds the
+// interval has no bounds.
 func newRatio(rounds samples) ratio {
 	sorted := benchmath.NewSample(slices.Clone(rounds), &benchmath.DefaultThresholds)
 	s := benchmath.AssumeNothing.Summary(sorted, 0.95)
 	return ratio{s.Center, s.Lo, s.Hi}
 }
 
+// bounded reports whether there is an interval.
+func (r ratio) bounded() bool { return !math.IsInf(r.low, 0) && !math.IsInf(r.high, 0) }
+
 func (r ratio) String() string {
+	if !r.bounded() {
+		return number(r.center) + "×"
+	}
 	return fmt.Sprintf("%s× (%s–%s)", number(r.center), number(r.low), number(r.high))
 }
 
