@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,6 +104,8 @@ type Peer struct {
 	URL string
 }
 
+var peerName = regexp.MustCompile(`^[a-z]+(-[a-z0-9]+)*$`)
+
 // ParsePeer reads NAME=BASEURL. Its errors say what would be right.
 func ParsePeer(text string) (Peer, error) {
 	name, base, ok := strings.Cut(text, "=")
@@ -113,6 +116,9 @@ func ParsePeer(text string) (Peer, error) {
 	if _, ok := grammars[kind]; !ok {
 		known := strings.Join(PeerNames(), ", ")
 		return Peer{}, fmt.Errorf("there is no grammar for a peer %q; there are %s, and each of them with something behind it, such as nginx-tuned", name, known)
+	}
+	if !peerName.MatchString(name) {
+		return Peer{}, fmt.Errorf("a peer's name is a part of figures' names: what stands behind %s is made of a hyphen and letters in lower case, digits and hyphens, not %q", kind, name)
 	}
 	base, err := ParseBase(base)
 	if err != nil {
@@ -130,7 +136,7 @@ func (p Peer) grammar() grammar {
 // ParseBase returns a URL under which paths can be put. Its errors say what would be right.
 func ParseBase(text string) (string, error) {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+	if err != nil || u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil {
 		return "", fmt.Errorf("%q is no base URL; give one such as http://127.0.0.1:8080 (TLS is not measured)", text)
 	}
 	return strings.TrimSuffix(u.String(), "/"), nil

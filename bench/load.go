@@ -1,8 +1,11 @@
 package bench
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,6 +106,9 @@ func each(ctx context.Context, connections int, shots []shot) (*tally, error) {
 	})
 }
 
+// errFiredNothing says that nothing has been measured.
+var errFiredNothing = errors.New("the generator has fired nothing")
+
 // fire fires what next returns over so many connections until that is nil. It is an error when nothing was answered rightly.
 func fire(ctx context.Context, connections int, next func() *shot) (*tally, error) {
 	tallies := make([]tally, connections)
@@ -121,17 +127,19 @@ func fire(ctx context.Context, connections int, next func() *shot) (*tally, erro
 		return nil, err
 	}
 	if len(all.latencies) == 0 {
-		return nil, all.failure
+		return nil, cmp.Or(all.failure, errFiredNothing)
 	}
 	return all, nil
 }
 
 // fire keeps one connection busy.
 func (t *tally) fire(ctx context.Context, next func() *shot) {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	client := fasthttp.Client{
 		MaxConnsPerHost: 1, ReadTimeout: answerTimeout, NoDefaultUserAgentHeader: true, DisablePathNormalizing: true, ReadBufferSize: 16 << 10,
+		Dial: func(address string) (net.Conn, error) { return dial(ctx, address) },
 	}
-	defer client.CloseIdleConnections()
 	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseRequest(req)
 	defer fasthttp.ReleaseResponse(resp)
@@ -154,4 +162,14 @@ func (t *tally) fire(ctx context.Context, next func() *shot) {
 		}
 		t.add(latency, err)
 	}
+}
+
+// dial opens a connection that ends with ctx, so that nobody waits for an answer any more.
+func dial(ctx context.Context, address string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { _ = conn.Close() })
+	return conn, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -56,9 +57,12 @@ func steady(rate float64, lasts time.Duration) schedule {
 // lasts is how long the schedule is.
 func (s schedule) lasts() time.Duration { return max(s.due(s.n), time.Millisecond) }
 
+// beyondHope is how late a generator may be, besides as long again as the schedule: it will not keep up any more.
+const beyondHope = time.Second
+
 // Pace implements [vegeta.Pacer].
 func (s schedule) Pace(elapsed time.Duration, hits uint64) (wait time.Duration, stop bool) {
-	if hits >= uint64(s.n) {
+	if hits >= uint64(s.n) || elapsed > 2*s.lasts()+beyondHope {
 		return 0, true
 	}
 	return s.due(int(hits)) - elapsed, false
@@ -139,12 +143,16 @@ func attack(
 		}
 		return nil
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: maxConnections, MaxConnsPerHost: maxConnections, DisableCompression: true}
-	defer transport.CloseIdleConnections()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	transport := &http.Transport{
+		DialContext:         func(_ context.Context, _, address string) (net.Conn, error) { return dial(ctx, address) },
+		MaxIdleConnsPerHost: maxConnections, MaxConnsPerHost: maxConnections, DisableCompression: true,
+	}
 	attacker := vegeta.NewAttacker(append(options, vegeta.Client(&http.Client{Transport: transport, Timeout: answerTimeout}))...)
 	defer context.AfterFunc(ctx, func() { attacker.Stop() })()
 	var results []result
-	for r := range attacker.Attack(targeter, pacer, lasts, "") {
+	for r := range attacker.Attack(targeter, waiter{ctx, pacer}, lasts, "") {
 		mu.Lock()
 		s := shots[r.URL]
 		mu.Unlock()
@@ -160,9 +168,24 @@ func attack(
 		return nil, err
 	}
 	if len(results) == 0 {
-		return nil, errors.New("the generator has fired nothing")
+		return nil, errFiredNothing
 	}
 	return results, nil
+}
+
+// A waiter is a pacer that waits itself, as vegeta would go on waiting when ctx ends.
+type waiter struct {
+	ctx context.Context
+	vegeta.Pacer
+}
+
+// Pace implements [vegeta.Pacer].
+func (w waiter) Pace(elapsed time.Duration, hits uint64) (wait time.Duration, stop bool) {
+	wait, stop = w.Pacer.Pace(elapsed, hits)
+	if stop || wait < 100*time.Millisecond {
+		return wait, stop
+	}
+	return 0, sleepUntil(w.ctx, time.Now().Add(wait)) != nil
 }
 
 // A ceiling is how many requests a second the generator itself can make on this machine, from a server in this process that
