@@ -13,13 +13,14 @@ import (
 
 // burstSize is how much the burst scenario does.
 type burstSize struct {
-	clients int
-	width   int // px
-	rounds  int
+	original [2]int // width and height, px
+	clients  int
+	width    int // px
+	rounds   int
 }
 
 func burstScenario(ctx context.Context, r *run) error {
-	size := burstSize{clients: 1000, width: 800, rounds: 10}
+	size := burstSize{original: [2]int{3600, 2400}, clients: 1000, width: 800, rounds: 10}
 	if r.Quick {
 		size.clients, size.rounds = 250, minRounds
 	}
@@ -34,7 +35,7 @@ func burst(ctx context.Context, r *run, size burstSize) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
 	r.progress("drawing a picture", 0, 1)
-	const width, height = 3600, 2400
+	width, height := size.original[0], size.original[1]
 	data, err := corpus.JPEG(corpus.Landscape(5, width, height), 88)
 	if err != nil {
 		return err

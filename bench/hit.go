@@ -144,12 +144,16 @@ func (r *run) nearest(wanted []int) (files []corpus.File, err error) {
 	if err != nil {
 		return nil, err
 	}
+	taken := map[string]bool{} // the parts of figures' names
 	for _, bytes := range wanted {
-		files = append(files, slices.MinFunc(all, func(a, b corpus.File) int {
+		f := slices.MinFunc(all, func(a, b corpus.File) int {
 			return cmp.Compare(factor(len(a.Data), bytes), factor(len(b.Data), bytes))
-		}))
+		})
+		if name := sizeName(len(f.Data)); !taken[name] {
+			files, taken[name] = append(files, f), true
+		}
 	}
-	return slices.CompactFunc(files, func(a, b corpus.File) bool { return a.Name == b.Name }), nil
+	return files, nil
 }
 
 // factor is by how much two sizes differ, 1 or more.
