@@ -266,7 +266,7 @@ func TestOwnPath(t *testing.T) {
 	}
 }
 
-var tinyDay = daySize{products: 3, originals: 4, pixels: 20_000, rate: 40, uploads: 50 * time.Millisecond, purges: 70 * time.Millisecond}
+var tinyDay = daySize{products: 3, originals: 4, pixels: 20_000, rate: 20, uploads: 50 * time.Millisecond, purges: 70 * time.Millisecond}
 
 // adminOf is a client of a management API.
 func adminOf(t *testing.T, url string) *client.Client {

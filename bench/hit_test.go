@@ -183,7 +183,7 @@ func TestHitPeers(t *testing.T) {
 		}()
 	}
 	size := tinyHit
-	size.rounds = minRounds
+	size.rounds, size.lasts = minRounds, 20*time.Millisecond
 	if err := hits(t.Context(), r, size); err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ func mixed(ctx context.Context, r *run, size mixedSize) (err error) {
 		return err
 	}
 	m := &mixture{day: d, size: size, tiers: map[string]distribution{}}
-	if m.limit, err = generatorCeiling(ctx, 16<<10, time.Second); err != nil {
+	if m.limit, err = generatorCeiling(ctx, 16<<10, size.lasts/4); err != nil {
 		return err
 	}
 	if err := m.part(ctx, "warming up", false, func(*offer) {}); err != nil {
@@ -88,11 +88,16 @@ func (p *dayParts) take(o *offer, tiers map[string]distribution) {
 	if p.ratio == nil {
 		p.ratio = map[string]samples{}
 	}
+	p.shed += o.shed
+	p.sent += o.shed + o.failed + len(o.latencies)
+	answers := float64(len(o.latencies))
+	if answers == 0 {
+		return // of which nothing has a share
+	}
 	var hits distribution
 	for _, tier := range hitTiers {
 		hits = append(hits, o.tiers[tier]...)
 	}
-	answers := float64(len(o.latencies))
 	for _, tier := range append([]string{"miss"}, hitTiers...) {
 		p.ratio[tier] = append(p.ratio[tier], 100*float64(len(o.tiers[tier]))/answers)
 		if tiers != nil {
@@ -100,11 +105,10 @@ func (p *dayParts) take(o *offer, tiers map[string]distribution) {
 		}
 	}
 	p.ratio["hit"] = append(p.ratio["hit"], 100*float64(len(hits))/answers)
-	hits = newDistribution(hits)
-	p.p50, p.p99 = append(p.p50, ms(hits.at(0.5))), append(p.p99, ms(hits.at(0.99)))
-	p.all = append(p.all, hits...)
-	p.shed += o.shed
-	p.sent += o.shed + o.failed + len(o.latencies)
+	if hits = newDistribution(hits); len(hits) > 0 {
+		p.p50, p.p99 = append(p.p50, ms(hits.at(0.5))), append(p.p99, ms(hits.at(0.99)))
+		p.all = append(p.all, hits...)
+	}
 }
 
 // part lets the day go on for one part of it, with renders that saturate the cores or without.

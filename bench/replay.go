@@ -33,7 +33,7 @@ func replayScenario(ctx context.Context, r *run) (err error) {
 			return err
 		}
 	}
-	limit, err := generatorCeiling(ctx, 16<<10, time.Second)
+	limit, err := generatorCeiling(ctx, 16<<10, 300*time.Millisecond)
 	if err != nil {
 		return err
 	}
@@ -126,12 +126,14 @@ func (f *field) reportReplay(o *offer, limit ceiling) {
 	r := f.report
 	r.figure("replay_offered_per_second", o.rate, "req/s")
 	r.figure("replay_answered_per_second", o.perSecond(), "req/s")
-	r.figure("replay_hit_percent", p.ratio["hit"].median(), "%")
+	r.median("replay_hit_percent", p.ratio["hit"], "%")
 	for _, tier := range append(hitTiers, "miss") {
-		r.figure("replay_"+tier+"_percent", p.ratio[tier].median(), "%")
+		r.median("replay_"+tier+"_percent", p.ratio[tier], "%")
 	}
-	r.figure("replay_p50_ms", ms(o.latencies.at(0.5)), "ms")
-	r.figure("replay_p99_ms", ms(o.latencies.at(0.99)), "ms")
+	if len(o.latencies) > 0 {
+		r.figure("replay_p50_ms", ms(o.latencies.at(0.5)), "ms")
+		r.figure("replay_p99_ms", ms(o.latencies.at(0.99)), "ms")
+	}
 	r.figure("replay_failures", float64(o.failed), "")
 	t := Table{Title: "The trace " + f.Trace, Head: distributionHead("")}
 	for _, tier := range append(hitTiers, "miss") {

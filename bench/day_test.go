@@ -1,0 +1,99 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/assetmatrix/assetmatrix/asset"
+)
+
+// tinyDayAt opens a field, and a day at it.
+func tinyDayAt(t *testing.T) *day {
+	t.Helper()
+	f, err := openField(context.WithoutCancel(t.Context()), testRun(t)) // until the test is cleaned up
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	d, err := newDay(t.Context(), f, tinyDay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// A day has visits that are answered, uploads and purges that are acknowledged, and loses none; what it has lost is found.
+func TestDay(t *testing.T) {
+	d := tinyDayAt(t)
+	ctx, stop := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer stop()
+	d.live(ctx, func(err error) { t.Error(err) })
+	if d.writes < 4 {
+		t.Errorf("%d writes", d.writes)
+	}
+	urls := map[string]bool{}
+	for range 10 {
+		s := d.visit()
+		if _, err := askOnce(t.Context(), s); err != nil {
+			t.Error(err)
+		}
+		s = d.rare()
+		if urls[s.url] {
+			t.Errorf("%s is not rare", s.url)
+		}
+		urls[s.url] = true
+		if a, err := askOnce(t.Context(), s); err != nil || tierOf(a.header.Get("Cache-Status")) != "miss" {
+			t.Errorf("%v, %v", a.header, err)
+		}
+	}
+	if lost, err := d.lost(t.Context()); err != nil || len(lost) > 0 {
+		t.Errorf("lost %v, %v", lost, err)
+	}
+	real := d.shows[1]
+	d.shows[1] = state{acknowledged: asset.Digest{1}}
+	if lost, err := d.lost(t.Context()); err != nil || len(lost) != 1 || !strings.Contains(lost[0].Error(), assetName(1)+" shows ") {
+		t.Errorf("lost %v, %v", lost, err)
+	}
+	d.shows[1].maybe = real.acknowledged // it was not acknowledged, and may be there
+	if lost, err := d.lost(t.Context()); err != nil || len(lost) > 0 {
+		t.Errorf("lost %v, %v", lost, err)
+	}
+}
+
+func TestPurgesTakeTurns(t *testing.T) {
+	d := &day{size: tinyDay, products: []string{"a", "b"}}
+	var said []string
+	for n := range 3 {
+		p := d.purge(n)
+		said = append(said, fmt.Sprint(p.Product, p.URL))
+	}
+	if got, want := strings.Join(said, " "), "a /b/card/catalog/0001.jpg /a/original/catalog/0002.jpg"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestAskPatiently(t *testing.T) {
+	n := 0
+	url := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		if n++; n < 3 {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+		_, _ = w.Write([]byte("x"))
+	})
+	if _, err := askPatiently(t.Context(), &shot{url: url, status: http.StatusOK, length: 1}); err != nil || n != 3 {
+		t.Errorf("%v after %d", err, n)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := askPatiently(ctx, &shot{url: url, status: http.StatusNotFound}); err == nil {
+		t.Error("what was never answered rightly is an answer")
+	}
+}
