@@ -51,8 +51,10 @@ func Record(trace io.Writer, logs ...io.Reader) (taken, lines int, err error) {
 	if len(all) == 0 {
 		return 0, lines, askedWrongly("none of %d lines is a GET that was answered; give an access log of assetmatrix (JSON lines), or one in the Common Log Format", lines)
 	}
-	slices.SortStableFunc(all, func(a, b logged) int { return a.at.Compare(b.at) })
+	inTime := func(a, b logged) int { return a.at.Compare(b.at) }
+	slices.SortStableFunc(all, inTime)
 	spreadSeconds(all)
+	slices.SortStableFunc(all, inTime) // beside a log with fractions
 	out := bufio.NewWriter(trace)
 	for _, l := range all {
 		line, err := json.Marshal(Visit{l.at.Sub(all[0].at).Milliseconds(), l.path})
@@ -80,7 +82,7 @@ func parseOwnLog(line []byte) (logged, bool) {
 	if json.Unmarshal(line, &l) != nil || l.Msg != "request" {
 		return logged{}, false
 	}
-	return logged{at: l.Time, path: l.Path}, wanted(l.Method, l.Path, l.Status)
+	return logged{at: l.Time, path: l.Path}, !l.Time.IsZero() && wanted(l.Method, l.Path, l.Status)
 }
 
 var commonLog = regexp.MustCompile(`^\S+ \S+ \S+ \[([^\]]+)\] "(\S+) (\S+)[^"]*" (\d{3})`)
@@ -97,7 +99,7 @@ func parseCommonLog(line []byte) (logged, bool) {
 }
 
 func wanted(method, path string, status int) bool {
-	return method == http.MethodGet && status < 400 && len(path) > 1 && path[0] == '/'
+	return method == http.MethodGet && status >= 200 && status < 400 && len(path) > 1 && path[0] == '/'
 }
 
 // spreadSeconds puts what a log with whole seconds has in one of them evenly into it.
@@ -129,7 +131,7 @@ func readTrace(path string) ([]Visit, error) {
 		decoder.DisallowUnknownFields()
 		if err := decoder.Decode(&v); errors.Is(err, io.EOF) {
 			continue // an empty line
-		} else if err != nil || v.AtMS < 0 || len(v.Path) < 2 || v.Path[0] != '/' {
+		} else if err != nil || decoder.More() || v.AtMS < 0 || len(v.Path) < 2 || v.Path[0] != '/' {
 			return nil, askedWrongly(`--trace: line %d of %s is no visit such as {"at_ms":0,"path":"/shop/w=400/hero.jpg"}; make a trace with assetmatrix bench record ACCESS_LOG`, n, path)
 		}
 		visits = append(visits, v)
