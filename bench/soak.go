@@ -118,6 +118,9 @@ func (s *soaking) step(ctx context.Context, i, n int) error {
 	case k == n/6:
 		f = &faults[0]
 	default:
+		if k > n/6 {
+			k-- // so that none misses its turn
+		}
 		f = &faults[1+k%(len(faults)-1)]
 	}
 	part, err := s.part(ctx, f)
