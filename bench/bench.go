@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -119,6 +120,9 @@ type run struct {
 // measured did not hold: an acknowledged write that was not there. Whatever it started has ended when it returns, and its
 // data is gone, also when ctx ends.
 func (s Scenario) Run(ctx context.Context, o Options) (_ Report, err error) {
+	if err := o.check(); err != nil {
+		return Report{}, fmt.Errorf("bench %s: %w", s.Name, err)
+	}
 	r, err := newRun(s.Name, o)
 	if err != nil {
 		return Report{}, fmt.Errorf("bench %s: %w", s.Name, err)
@@ -128,6 +132,25 @@ func (s Scenario) Run(ctx context.Context, o Options) (_ Report, err error) {
 		return Report{}, fmt.Errorf("bench %s: %w", s.Name, err)
 	}
 	return *r.report, nil
+}
+
+// maxRate is more than any generator here can send, in requests a second.
+const maxRate = 1_000_000
+
+// check refuses what cannot have been meant.
+func (o Options) check() error {
+	if !(o.Rate >= 0 && o.Rate <= maxRate) { // nor NaN
+		return askedWrongly("--rate is %v; give requests a second, more than 0 and at most %s", o.Rate, grouped(maxRate))
+	}
+	if o.Lasts < 0 {
+		return askedWrongly("--lasts is %v; give a time such as 10m", o.Lasts)
+	}
+	for i, p := range o.Peers {
+		if slices.ContainsFunc(o.Peers[:i], func(other Peer) bool { return other.Name == p.Name }) {
+			return askedWrongly("there are two peers %s; tell them apart by what stands behind a hyphen, such as %s-2", p.Name, p.Name)
+		}
+	}
+	return nil
 }
 
 func newRun(scenario string, o Options) (*run, error) {

@@ -218,6 +218,28 @@ func TestRunWithoutAPlace(t *testing.T) {
 	}
 }
 
+// What cannot have been meant is said before anything is written.
+func TestRunRefuses(t *testing.T) {
+	refuses := func(o Options, says ...string) {
+		t.Helper()
+		s := Scenario{Name: "one", measure: func(context.Context, *run) error {
+			t.Errorf("%+v is measured", o)
+			return nil
+		}}
+		o.Dir = t.TempDir()
+		_, err := s.Run(t.Context(), o)
+		asked(t, err, says...)
+		if left, err := os.ReadDir(o.Dir); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	}
+	for _, rate := range []float64{-1, math.NaN(), math.Inf(1), math.Inf(-1), 1e9} {
+		refuses(Options{Rate: rate}, "bench one: --rate is ", "give requests a second, more than 0 and at most 1,000,000")
+	}
+	refuses(Options{Lasts: -time.Second}, "--lasts is -1s; give a time such as 10m")
+	refuses(Options{Peers: []Peer{{"nginx", "http://a"}, {"nginx-2", "http://b"}, {"nginx", "http://b"}}}, "two peers nginx", "such as nginx-2")
+}
+
 func TestTimed(t *testing.T) {
 	r := testRun(t)
 	var seen []Progress
