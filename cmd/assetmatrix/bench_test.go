@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +21,69 @@ func TestBenchUsage(t *testing.T) {
 	do(t, "bench", "commits", "--html", t.TempDir()).fails(t, 2, "--html", "no file that a page could replace")
 	do(t, "bench", "commits", "--html", os.DevNull).fails(t, 2, "--html", "no file that a page could replace")
 	do(t, "bench", "commits", "--fast").fails(t, 2, "--fast")
+}
+
+// What was asked for wrongly is said with what would be right, and nothing is left of it.
+func TestBenchAskedWrongly(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent := "http://" + listener.Addr().String()
+	if err := listener.Close(); err != nil { // now nobody listens there
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	refuses := func(args string, says ...string) {
+		t.Helper()
+		o := do(t, append([]string{"bench"}, append(strings.Fields(args), "--quick", "--dir", dir)...)...)
+		o.errs = strings.TrimPrefix(o.errs, "starting assetmatrix\n") // it may have got so far
+		o.fails(t, 2, says...)
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("bench %s left behind: %v, %v", args, left, err)
+		}
+	}
+	const base = "give one such as http://127.0.0.1:8080"
+	refuses("hit --peer nonsense=http://127.0.0.1:1", `--peer: there is no grammar for a peer "nonsense"`, "imagor, imgproxy, nginx, thumbor, varnish, weserv")
+	refuses("hit --peer imgproxy", `"imgproxy" is no peer`, "give NAME=BASEURL")
+	refuses("render --peer imgproxy=ftp://x", "the peer imgproxy", `"ftp://x" is no base URL`, base)
+	refuses("hit --peer nginx="+silent+" --peer nginx="+silent, "two peers nginx")
+	refuses("burst --peer nginx="+silent, "nginx at "+silent+" is not reached", "start it, or leave it out")
+	refuses("hit --target "+silent, "assetmatrix at "+silent+" is not reached", "start it, or leave it out")
+	refuses("hit --target 127.0.0.1:8080", "--target: ", base)
+	refuses("mixed --target "+silent+" --token-file /nowhere/at/all", "/nowhere/at/all")
+	refuses("hit --origin nonsense", "give --origin a free address")
+	refuses("hit --rate x", "--rate")
+	refuses("hit --rate -5", "--rate is -5", "more than 0")
+	refuses("overload --rate NaN", "--rate is NaN", "more than 0")
+	refuses("soak --lasts -1s", "--lasts is -1s", "give a time such as 10m")
+	refuses("soak --lasts 5", "--lasts")
+	refuses("soak --rate 5", "--rate")
+	refuses("sync --peer nginx="+silent, "--peer")
+	refuses("mixed --trace /nowhere/at/all", "--trace: open /nowhere/at/all", "make one with assetmatrix bench record")
+	refuses("mixed --trace "+write(t, "day.trace", "nonsense\n"), "--trace: line 1 of ", "is no visit such as")
+	text := filepath.Dir(write(t, "notes.txt", "hello"))
+	refuses("hit --corpus "+t.TempDir(), "--corpus: there is no picture in ", "give a directory with JPEG")
+	refuses("render --corpus /nowhere/at/all", "--corpus: there is no directory /nowhere/at/all")
+	refuses("family --corpus "+text, "notes.txt is no picture (text/plain); take it out of the directory")
+}
+
+func TestBenchRecord(t *testing.T) {
+	const line = `::1 - - [01/Mar/2026:10:00:01 +0000] "GET /shop/w=40/a.jpg HTTP/1.1" 200 1` + "\n"
+	const visit = `{"at_ms":0,"path":"/shop/w=40/a.jpg"}` + "\n"
+	log := write(t, "access.log", line+"nonsense\n")
+	for _, o := range []outcome{do(t, "bench", "record", log), feed(t, line+"nonsense\n", "bench", "record")} {
+		if o.status != 0 || o.out != visit || o.errs != "1 requests of 2 lines\n" {
+			t.Errorf("%+v", o)
+		}
+	}
+	if o := do(t, "bench", "record", log, log); o.status != 0 || strings.Count(o.out, "\n") != 2 {
+		t.Errorf("%+v", o)
+	}
+	do(t, "bench", "record", log, "/nowhere/at/all").fails(t, 2, "open /nowhere/at/all")
+	do(t, "bench", "record", write(t, "notes.txt", "hello\n")).fails(t, 2, "none of 1 lines is a GET that was answered", "Common Log Format")
+	do(t, "bench", "record").fails(t, 2, "none of 0 lines")
+	do(t, "bench", "record", t.TempDir()).fails(t, 1, "the access log cannot be read", "is a directory")
 }
 
 // A bench that is interrupted says so and leaves nothing behind.

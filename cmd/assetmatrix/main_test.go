@@ -21,10 +21,10 @@ import (
 	"github.com/assetmatrix/assetmatrix/control/client"
 )
 
-// The server re-executes this test binary as a render worker.
+// The server re-executes this test binary as a render worker, and a bench as a server.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == assetmatrix.WorkerCommand {
-		os.Exit(work())
+	if len(os.Args) > 1 && (os.Args[1] == assetmatrix.WorkerCommand || os.Args[1] == "serve") {
+		main()
 	}
 	os.Exit(m.Run())
 }
