@@ -31,32 +31,6 @@ func (r *Report) once(t *testing.T) {
 	}
 }
 
-func TestHits(t *testing.T) {
-	r := testRun(t)
-	if err := hits(t.Context(), r, tinyHit); err != nil {
-		t.Fatal(err)
-	}
-	r.report.once(t)
-	for _, mode := range hitModes {
-		if v := r.report.value(t, "hit_"+mode.name+"_2k_per_second"); v <= 0 {
-			t.Errorf("%s: %v", mode.name, v)
-		}
-		r.report.value(t, "hit_"+mode.name+"_2k_cpu_us")
-	}
-	if closed, open := r.report.value(t, "generator_closed_per_second"), r.report.value(t, "generator_open_per_second"); closed <= 0 || open <= 0 {
-		t.Errorf("the generator: %v, %v", closed, open)
-	}
-	for _, name := range []string{ownName, ownName + " (disk)"} {
-		if said := r.report.counted(t, name); said != "yes" {
-			t.Errorf("%s: %s", name, said)
-		}
-	}
-	if last := r.report.Tables[len(r.report.Tables)-1]; last.Title != "Who is the limit" || len(last.Rows) != 3 {
-		t.Errorf("%+v", last)
-	}
-	ended(t)
-}
-
 // An answer from another tier than the mode's is none.
 func TestHitSettles(t *testing.T) {
 	var asked atomic.Int64
@@ -198,12 +172,25 @@ func TestHitPeers(t *testing.T) {
 		if f := r.report.Figures[i]; f.Low == nil || *f.Low > f.Value || *f.High < f.Value || f.Unit != "×" {
 			t.Errorf("%+v", f)
 		}
+		r.report.value(t, "hit_"+mode.name+"_2k_cpu_us")
 		own, peer := r.report.value(t, name), r.report.value(t, name+"_nginx_origin")
 		if own <= 0 || peer <= 0 {
 			t.Errorf("%s: %v, of a peer %v", name, own, peer)
 		}
 	}
 	r.report.value(t, "hit_memory_2k_p50_ms_ratio_nginx_origin")
+	if closed, open := r.report.value(t, "generator_closed_per_second"), r.report.value(t, "generator_open_per_second"); closed <= 0 || open <= 0 {
+		t.Errorf("the generator: %v, %v", closed, open)
+	}
+	for _, name := range []string{ownName, ownName + " (disk)"} {
+		if said := r.report.counted(t, name); said != "yes" {
+			t.Errorf("%s: %s", name, said)
+		}
+	}
+	if last := r.report.Tables[len(r.report.Tables)-1]; last.Title != "Who is the limit" || len(last.Rows) != 3 {
+		t.Errorf("%+v", last)
+	}
+	ended(t)
 }
 
 // A target has the memory cache that it has, so that nothing is said of its disk.

@@ -87,9 +87,13 @@ func (t *tally) merge(other *tally) {
 // there is, at the price of latencies that say little.
 func closed(ctx context.Context, connections int, lasts time.Duration, next func() *shot) (*tally, error) {
 	end := time.Now().Add(lasts)
+	var begun atomic.Bool
 	return fire(ctx, connections, func() *shot {
-		if time.Now().After(end) {
+		if begun.Load() && time.Now().After(end) {
 			return nil
+		}
+		if !begun.Load() { // one is fired, however late a busy machine lets it
+			begun.Store(true)
 		}
 		return next()
 	})

@@ -94,6 +94,15 @@ func TestClosed(t *testing.T) {
 	}
 }
 
+// One is fired, however late.
+func TestClosedLate(t *testing.T) {
+	url := answering(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("x")) })
+	s := &shot{url: url, status: http.StatusOK, length: 1}
+	if got, err := closed(t.Context(), 1, -time.Second, func() *shot { return s }); err != nil || len(got.latencies) != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // hanging is a server that answers nothing before the test ends.
 func hanging(t *testing.T) (url string, asked <-chan struct{}) {
 	t.Helper()

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-var tinyMixed = mixedSize{daySize: tinyDay, rounds: 2, lasts: 400 * time.Millisecond, memory: 1 << 20}
+var tinyMixed = mixedSize{daySize: tinyDay, rounds: 2, lasts: 300 * time.Millisecond, memory: 1 << 20}
 
 func TestMixed(t *testing.T) {
 	r := testRun(t)

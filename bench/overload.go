@@ -17,15 +17,16 @@ import (
 
 // overloadSize is how much the overload scenario does.
 type overloadSize struct {
-	loads  []float64 // what is offered, as a multiple of the capacity
-	rounds int
-	lasts  time.Duration // of an offer
-	hits   float64       // requests a second for what is in hand, meanwhile
-	rate   float64       // renditions a second to offer, in the place of loads; 0: none
+	original [2]int    // width and height, px
+	loads    []float64 // what is offered, as a multiple of the capacity
+	rounds   int
+	lasts    time.Duration // of an offer
+	hits     float64       // requests a second for what is in hand, meanwhile
+	rate     float64       // renditions a second to offer, in the place of loads; 0: none
 }
 
 func overloadScenario(ctx context.Context, r *run) error {
-	size := overloadSize{loads: []float64{0.5, 1, 2, 4}, rounds: minRounds, lasts: 8 * time.Second, hits: 200}
+	size := overloadSize{original: [2]int{1200, 800}, loads: []float64{0.5, 1, 2, 4}, rounds: minRounds, lasts: 8 * time.Second, hits: 200}
 	if r.Quick {
 		size.rounds, size.lasts = 3, 1500*time.Millisecond
 	}
@@ -45,11 +46,11 @@ func overload(ctx context.Context, r *run, size overloadSize) (err error) {
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
 	r.progress("drawing a picture", 0, 1)
-	data, err := corpus.JPEG(corpus.Landscape(6, 1200, 800), 88)
+	data, err := corpus.JPEG(corpus.Landscape(6, size.original[0], size.original[1]), 88)
 	if err != nil {
 		return err
 	}
-	original := corpus.File{Name: "overload.jpg", Type: "image/jpeg", Width: 1200, Height: 800, Data: data}
+	original := corpus.File{Name: "overload.jpg", Type: "image/jpeg", Width: size.original[0], Height: size.original[1], Data: data}
 	b := &overloadBench{studio: newStudio(f), size: size, limits: map[*subject]*answered{}}
 	if err := b.freshen(ctx, []corpus.File{original}, "", 0); err != nil {
 		return err

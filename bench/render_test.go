@@ -53,7 +53,7 @@ func renditionOf(t *testing.T, parts []string, spoil func(w want) want) []byte {
 // A rival that renders well is compared; one that answers something else is left out, and the others stand.
 func TestRenders(t *testing.T) {
 	r := testRun(t)
-	r.Corpus = smallPictures(t, 2)
+	r.Corpus = smallPictures(t, 1)
 	page := answering(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) })
 	refuses := answering(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
