@@ -13,10 +13,18 @@ import (
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
+	"golang.org/x/sys/unix"
 )
 
-// maxConnections is how many an open load may have at once.
-const maxConnections = 10_000
+// maxConnections is how many an open load may have at once: as many as there are open files for here, and for a server in the
+// same process.
+func maxConnections() int {
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return 256
+	}
+	return int(min(10_000, max(256, files.Cur/2-256)))
+}
 
 // An offer is what an open load has offered, and what came of it.
 type offer struct {
@@ -145,9 +153,10 @@ func attack(
 	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
+	most := maxConnections()
 	transport := &http.Transport{
 		DialContext:         func(_ context.Context, _, address string) (net.Conn, error) { return dial(ctx, address) },
-		MaxIdleConnsPerHost: maxConnections, MaxConnsPerHost: maxConnections, DisableCompression: true,
+		MaxIdleConnsPerHost: most, MaxConnsPerHost: most, DisableCompression: true,
 	}
 	attacker := vegeta.NewAttacker(append(options, vegeta.Client(&http.Client{Transport: transport, Timeout: answerTimeout}))...)
 	defer context.AfterFunc(ctx, func() { attacker.Stop() })()

@@ -36,7 +36,7 @@ func TestOverload(t *testing.T) {
 			t.Errorf("%q", row)
 		}
 	}
-	if len(r.report.Plots) != 1 {
+	if len(r.report.Plots) != 2 {
 		t.Errorf("plots %v", r.report.Plots)
 	}
 	ended(t)
