@@ -2,8 +2,10 @@ package bench
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +64,7 @@ func TestDay(t *testing.T) {
 	if lost, err := d.lost(t.Context()); err != nil || len(lost) != 1 || !strings.Contains(lost[0].Error(), assetName(1)+" shows ") {
 		t.Errorf("lost %v, %v", lost, err)
 	}
-	d.shows[1].maybe = real.acknowledged // it was not acknowledged, and may be there
+	d.shows[1].maybe = []asset.Digest{{2}, real.acknowledged, {3}} // it was not acknowledged, and may be there
 	if lost, err := d.lost(t.Context()); err != nil || len(lost) > 0 {
 		t.Errorf("lost %v, %v", lost, err)
 	}
@@ -95,5 +97,21 @@ func TestAskPatiently(t *testing.T) {
 	cancel()
 	if _, err := askPatiently(ctx, &shot{url: url, status: http.StatusNotFound}); err == nil {
 		t.Error("what was never answered rightly is an answer")
+	}
+}
+
+// Of several uploads in a row that nobody acknowledged each may have been done.
+func TestUploadsThatMayBeDone(t *testing.T) {
+	url := answering(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	d := &day{on: &subject{api: adminOf(t, url)}, products: []string{"a"}}
+	for _, content := range []string{"b", "c"} {
+		if err := d.upload(t.Context(), 0, []byte(content)); err == nil {
+			t.Error("it was acknowledged")
+		}
+	}
+	for _, content := range []string{"b", "c"} {
+		if digest := asset.Digest(sha256.Sum256([]byte(content))); !slices.Contains(d.shows[0].maybe, digest) {
+			t.Errorf("%s may not be there: %v", content, d.shows)
+		}
 	}
 }
