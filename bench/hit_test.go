@@ -31,6 +31,12 @@ func (r *Report) once(t *testing.T) {
 	}
 }
 
+// late reports whether the generator was the limit of a load before the last table, which is about that: on a busy machine it
+// may be, and then has no latency to report.
+func (r *Report) late() bool {
+	return strings.Contains(fmt.Sprint(r.Tables[:len(r.Tables)-1]), "the generator (at most")
+}
+
 // An answer from another tier than the mode's is none.
 func TestHitSettles(t *testing.T) {
 	var asked atomic.Int64
@@ -178,7 +184,9 @@ func TestHitPeers(t *testing.T) {
 			t.Errorf("%s: %v, of a peer %v", name, own, peer)
 		}
 	}
-	r.report.value(t, "hit_memory_2k_p50_ms_ratio_nginx_origin")
+	if !r.report.late() {
+		r.report.value(t, "hit_memory_2k_p50_ms_ratio_nginx_origin")
+	}
 	if closed, open := r.report.value(t, "generator_closed_per_second"), r.report.value(t, "generator_open_per_second"); closed <= 0 || open <= 0 {
 		t.Errorf("the generator: %v, %v", closed, open)
 	}
