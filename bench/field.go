@@ -250,16 +250,6 @@ func removeProduct(ctx context.Context, api *client.Client, product string) erro
 	}
 }
 
-// peers are all but the program itself.
-func (f *field) peers() (peers []*subject) {
-	for _, s := range f.subjects {
-		if !s.own() {
-			peers = append(peers, s)
-		}
-	}
-	return peers
-}
-
 // rounds lets subjects take turns, so that what neighbours on the machine do for some seconds is in the figures of all.
 func (f *field) rounds(ctx context.Context, step string, n int, among []*subject, measure func(s *subject) error) error {
 	for i := range n {
