@@ -156,6 +156,7 @@ func (b *overloadBench) offer(ctx context.Context, s *subject, i int, load, rate
 	}
 	b.note(name+"_goodput_per_second", "img/s", s, renders.perSecond())
 	b.note(name+"_shed_percent", "%", s, 100*float64(renders.shed)/float64(renders.shed+len(renders.latencies)))
+	b.note(name+"_hit_shed_percent", "%", s, 100*float64(hits.shed)/float64(hits.shed+len(hits.latencies)))
 	b.note(name+"_hit_p50_ms", "ms", s, ms(hits.latencies.at(0.5)))
 	b.note(name+"_hit_p99_ms", "ms", s, ms(hits.latencies.at(0.99)))
 	return nil

@@ -124,6 +124,9 @@ func drop(lines <-chan string) {
 
 // end stops the process and waits for it.
 func (p *server) end() error {
+	if p.command.Process == nil {
+		return nil // it could not be started again
+	}
 	defer runtime.UnlockOSThread()
 	_ = p.command.Process.Signal(syscall.SIGTERM)
 	return p.command.Wait()
