@@ -61,6 +61,9 @@ func family(ctx context.Context, r *run, size familySize) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := b.warmUp(ctx, original); err != nil {
+		return err
+	}
 	for round := range size.rounds {
 		prefix := fmt.Sprintf("r%d/", round)
 		if err := b.freshen(ctx, []corpus.File{original}, prefix, round); err != nil {
