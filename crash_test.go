@@ -173,6 +173,7 @@ func TestPowerLossLosesNothing(t *testing.T) {
 		all.check(s)
 		writers := all.write(s, round)
 		time.Sleep(time.Duration(100+rand.IntN(900)) * time.Millisecond)
+		eventually(t, "enough writes on a busy machine", func() bool { return all.count() >= 25*(round+1) })
 		all.setDark(true)
 		disk.cut()
 		s.kill()

@@ -142,7 +142,8 @@ func (d *day) live(ctx context.Context, failed func(error)) {
 	uploads, purges := time.NewTicker(d.size.uploads), time.NewTicker(d.size.purges)
 	defer uploads.Stop()
 	defer purges.Stop()
-	for n := 0; ; n++ {
+	for ; ; d.writes++ {
+		n := d.writes // goes on where the last part of the day has ended: each content is new
 		var err error
 		select {
 		case <-ctx.Done():
@@ -157,7 +158,6 @@ func (d *day) live(ctx context.Context, failed func(error)) {
 		if err != nil && ctx.Err() == nil {
 			failed(err)
 		}
-		d.writes++
 	}
 }
 

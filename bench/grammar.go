@@ -49,10 +49,13 @@ var grammars = map[string]grammar{
 // imgproxyPath is https://docs.imgproxy.net/usage/processing with an unsigned URL.
 func imgproxyPath(source string, w want) (string, error) {
 	if w.width == 0 {
-		return "/insecure/raw:1/plain/" + url.PathEscape(source), nil
+		return "/insecure/raw:1/plain/" + plainSource(source), nil
 	}
-	return fmt.Sprintf("/insecure/rs:fit:%d:0/q:%d/plain/%s@%s", w.width, w.quality, url.PathEscape(source), extension(w.format)), nil
+	return fmt.Sprintf("/insecure/rs:fit:%d:0/q:%d/plain/%s@%s", w.width, w.quality, plainSource(source), extension(w.format)), nil
 }
+
+// plainSource escapes a URL so that imgproxy finds no format behind an @ in it.
+func plainSource(source string) string { return strings.ReplaceAll(url.PathEscape(source), "@", "%40") }
 
 // thumborPath is https://thumbor.readthedocs.io/en/latest/usage.html with an unsafe URL; imagor's is the same and has a word
 // for the file as it is.
@@ -63,7 +66,7 @@ func thumborPath(source string, w want, raw string) (string, error) {
 		}
 		return "/unsafe/" + raw + url.PathEscape(source), nil
 	}
-	return fmt.Sprintf("/unsafe/%dx0/filters:format(%s):quality(%d)/%s", w.width, w.format, w.quality, url.PathEscape(source)), nil
+	return fmt.Sprintf("/unsafe/%dx0/filters:format(%s):quality(%d):no_upscale()/%s", w.width, w.format, w.quality, url.PathEscape(source)), nil
 }
 
 // weservPath is https://images.weserv.nl/docs.
@@ -74,7 +77,7 @@ func weservPath(source string, w want) (string, error) {
 	if w.format == asset.AVIF {
 		return "", errNotOffered
 	}
-	q := url.Values{"url": {source}, "w": {strconv.Itoa(w.width)}, "q": {strconv.Itoa(w.quality)}, "output": {extension(w.format)}}
+	q := url.Values{"url": {source}, "w": {strconv.Itoa(w.width)}, "q": {strconv.Itoa(w.quality)}, "output": {extension(w.format)}, "we": {""}}
 	return "/?" + q.Encode(), nil
 }
 

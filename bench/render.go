@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -144,7 +145,7 @@ func (b *studio) freshen(ctx context.Context, files []corpus.File, prefix string
 	clear(b.pictures)
 	for i, f := range files {
 		b.progress("storing pictures", i, len(files))
-		f.Name, f.Data = prefix+f.Name, fresh(f, round)
+		f.Name, f.Data = prefix+f.Name, fresh(f, b.product, round)
 		b.pictures[f.Name] = f
 		if err := b.store(ctx, f); err != nil {
 			return err
@@ -170,12 +171,12 @@ func (b *studio) warmUp(ctx context.Context, file corpus.File) error {
 	})
 }
 
-// fresh is a file with the same picture whose bytes nobody has seen: a box that nobody reads in AVIF (ISO/IEC 14496-12
+// fresh is a file with the same picture whose bytes nobody has seen, in this run or another: a box that nobody reads in AVIF (ISO/IEC 14496-12
 // §8.1.2), bytes behind the end in the others.
-func fresh(f corpus.File, n int) []byte {
-	tail := fmt.Sprintf("%08x", n)
+func fresh(f corpus.File, run string, n int) []byte {
+	tail := fmt.Sprintf("%s %08x", run, n)
 	if f.Type == "image/avif" {
-		tail = "\x00\x00\x00\x10free" + tail
+		tail = string(binary.BigEndian.AppendUint32(nil, uint32(8+len(tail)))) + "free" + tail
 	}
 	return append(bytes.Clone(f.Data), tail...)
 }

@@ -151,7 +151,7 @@ func TestFresh(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := corpus.File{Type: format.MediaType(), Data: data}
-		a, b := fresh(f, 1), fresh(f, 2)
+		a, b := fresh(f, "run", 1), fresh(f, "run", 2)
 		if slices.Equal(a, b) || slices.Equal(a, data) || slices.Equal(b, data) {
 			t.Errorf("the %s is the same", format)
 		}
