@@ -31,7 +31,7 @@ type day struct {
 	size     daySize
 	products []string
 	versions [][]byte // contents to upload
-	writes   int
+	writes   int      // uploads and purges
 
 	mu      sync.Mutex // guards the rest
 	random  *rand.Rand

@@ -159,8 +159,8 @@ func (b *studio) freshen(ctx context.Context, files []corpus.File, prefix string
 func (b *studio) warmUp(ctx context.Context, file corpus.File) error {
 	const prefix = "warm/"
 	var wants []want
-	for width := range 4 {
-		wants = append(wants, want{file: prefix + file.Name, width: 60 + width, format: asset.JPEG, quality: renderQuality})
+	for less := range 4 {
+		wants = append(wants, want{file: prefix + file.Name, width: 60, format: asset.JPEG, quality: renderQuality - less})
 	}
 	if err := b.freshen(ctx, []corpus.File{file}, prefix, -1); err != nil {
 		return err

@@ -63,7 +63,7 @@ func TestRenders(t *testing.T) {
 		"imgproxy":         {imgproxy(t, func(w want) want { return w }), "yes"},
 		"imgproxy-page":    {page, `are no picture of a known type: "<html>"`},
 		"imgproxy-refuses": {refuses, `is answered with 403, not 200: "the source is not allowed"`},
-		"imgproxy-size":    {imgproxy(t, func(w want) want { w.width--; return w }), "px as jpeg is image/jpeg of"},
+		"imgproxy-size":    {imgproxy(t, func(w want) want { w.width--; return w }), "at 60 px as jpeg is image/jpeg of 59 × 44, not 60 × 45"},
 		"imgproxy-format":  {imgproxy(t, func(w want) want { w.format = asset.JPEG; return w }), "as webp is image/jpeg of"},
 		"weserv":           {page, `are no picture of a known type: "<html>"`},
 	}
