@@ -14,11 +14,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/assetmatrix/assetmatrix/bench/corpus"
 )
 
 // A Scenario is one thing to measure.
@@ -112,14 +113,15 @@ type Progress struct {
 // A run is a scenario that is being measured.
 type run struct {
 	Options
-	dir    string
+	place  *place
+	loaded []corpus.File // of the directory that was given
 	report *Report
 }
 
 // Run measures. What it fails with is no missed target, but that something could not be measured, or that what was
 // measured did not hold: an acknowledged write that was not there. Whatever it started has ended when it returns, and its
 // data is gone, also when ctx ends.
-func (s Scenario) Run(ctx context.Context, o Options) (_ Report, err error) {
+func (s Scenario) Run(ctx context.Context, o Options) (Report, error) {
 	if err := o.check(); err != nil {
 		return Report{}, fmt.Errorf("bench %s: %w", s.Name, err)
 	}
@@ -127,11 +129,40 @@ func (s Scenario) Run(ctx context.Context, o Options) (_ Report, err error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("bench %s: %w", s.Name, err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(r.dir)) }()
-	if err := s.measure(ctx, r); err != nil {
+	if r.Corpus != "" { // what is no picture is said before anything is started
+		_, err = r.pictures(ctx)
+	}
+	if err == nil {
+		err = s.measure(ctx, r)
+	}
+	if err = errors.Join(unlessEnded(ctx, err), r.place.remove()); err != nil {
 		return Report{}, fmt.Errorf("bench %s: %w", s.Name, err)
 	}
 	return *r.report, nil
+}
+
+// errInterrupted says that the context has ended.
+var errInterrupted = interrupted{}
+
+type interrupted struct{}
+
+func (interrupted) Error() string        { return "it was interrupted" }
+func (interrupted) Is(target error) bool { return target == context.Canceled }
+
+// A leftover is an error that says what could not be taken away.
+type leftover struct{ error }
+
+func (l leftover) Unwrap() error { return l.error }
+
+// unlessEnded is err, or that ctx has ended, of which everything else is a consequence but what could not be taken away.
+func unlessEnded(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	if left, ok := errors.AsType[leftover](err); ok {
+		return errors.Join(errInterrupted, left)
+	}
+	return errInterrupted
 }
 
 // maxRate is more than any generator here can send, in requests a second.
@@ -157,18 +188,15 @@ func newRun(scenario string, o Options) (*run, error) {
 	if o.Program == "" {
 		o.Program = "/proc/self/exe"
 	}
-	dir, err := filepath.Abs(o.Dir) // the working directory for ""
+	place, err := newPlace(o.Dir)
 	if err != nil {
 		return nil, err
 	}
-	if dir, err = os.MkdirTemp(dir, ".assetmatrix-bench-"); err != nil {
-		return nil, fmt.Errorf("no place for the data: %w", err)
-	}
-	environment, err := environmentOf(dir, o)
+	environment, err := environmentOf(place.path, o)
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(err, place.remove())
 	}
-	return &run{Options: o, dir: dir, report: &Report{Scenario: scenario, Environment: environment}}, nil
+	return &run{Options: o, place: place, report: &Report{Scenario: scenario, Environment: environment}}, nil
 }
 
 // progress says how far a step is.
@@ -203,5 +231,5 @@ func (r *run) timed(step string, expected time.Duration) (done func()) {
 
 // path is a place below the run's directory.
 func (r *run) path(elements ...string) string {
-	return filepath.Join(append([]string{r.dir}, elements...)...)
+	return filepath.Join(append([]string{r.place.path}, elements...)...)
 }

@@ -57,6 +57,7 @@ func testRun(t *testing.T) *run {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = r.place.remove() })
 	return r
 }
 

@@ -37,7 +37,7 @@ func TestCatalog(t *testing.T) {
 	if n := r.report.value(t, "bytes_per_asset"); n < 100 || n > 10_000 {
 		t.Errorf("an asset takes %v bytes", n)
 	}
-	if left, err := os.ReadDir(r.dir); err != nil || len(left) > 0 {
+	if left, err := os.ReadDir(r.place.path); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

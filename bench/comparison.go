@@ -1,18 +1,46 @@
 package bench
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
 // A comparison is what rounds have measured of one thing at each subject.
 type comparison struct {
 	name, unit string
-	rounds     map[*subject]samples
+	rounds     map[*subject]map[int]float64 // by their numbers: one that says nothing of a subject is none of its
 }
 
 func newComparison(name, unit string) *comparison {
-	return &comparison{name: name, unit: unit, rounds: map[*subject]samples{}}
+	return &comparison{name: name, unit: unit, rounds: map[*subject]map[int]float64{}}
 }
 
-func (c *comparison) add(s *subject, v float64) { c.rounds[s] = append(c.rounds[s], v) }
+func (c *comparison) add(t turn, v float64) {
+	if c.rounds[t.subject] == nil {
+		c.rounds[t.subject] = map[int]float64{}
+	}
+	c.rounds[t.subject][t.round] = v
+}
+
+// of is what a subject had, in the order of the rounds.
+func (c *comparison) of(s *subject) (all samples) {
+	for _, round := range slices.Sorted(maps.Keys(c.rounds[s])) {
+		all = append(all, c.rounds[s][round])
+	}
+	return all
+}
+
+// over divides what a subject had in each round by what another had in the same, which was next to it in time. Nothing is
+// divided by 0: that is less than can be measured.
+func (c *comparison) over(s, other *subject) (ratios samples) {
+	for _, round := range slices.Sorted(maps.Keys(c.rounds[s])) {
+		if v := c.rounds[other][round]; v != 0 {
+			ratios = append(ratios, c.rounds[s][round]/v)
+		}
+	}
+	return ratios
+}
 
 // report reports the program's figure as NAME, a peer's as NAME_PEER, and the first divided by the second, round by round, as
 // NAME_ratio_PEER. What the program has not done has no figure.
@@ -20,11 +48,11 @@ func (c *comparison) report(r *Report, own *subject, peers []*subject) {
 	if len(c.rounds[own]) == 0 {
 		return
 	}
-	r.median(c.name, c.rounds[own], c.unit)
+	r.median(c.name, c.of(own), c.unit)
 	for _, p := range peers {
-		if rounds := c.rounds[p]; p.out == nil && len(rounds) > 0 {
+		if rounds := c.of(p); p.out == nil && len(rounds) > 0 {
 			r.median(c.name+"_"+figureName(p.name), rounds, c.unit)
-			r.ratio(c.name+"_ratio_"+figureName(p.name), c.rounds[own].over(rounds))
+			r.ratio(c.name+"_ratio_"+figureName(p.name), c.over(own, p))
 		}
 	}
 }
@@ -46,14 +74,14 @@ func (r *Report) ratio(name string, rounds samples) {
 func (c *comparison) cells(own *subject, peers []*subject) (cells []string) {
 	cells = append(cells, c.unit)
 	for _, s := range append([]*subject{own}, peers...) {
-		rounds := c.rounds[s]
+		rounds := c.of(s)
 		switch {
 		case s.out != nil || len(rounds) == 0:
 			cells = append(cells, "–")
 		case s == own:
 			cells = append(cells, number(rounds.median()))
 		default:
-			cells = append(cells, number(rounds.median())+spelledRatio(c.rounds[own].over(rounds)))
+			cells = append(cells, number(rounds.median())+spelledRatio(c.over(own, s)))
 		}
 	}
 	return cells
@@ -63,7 +91,7 @@ func (c *comparison) cells(own *subject, peers []*subject) (cells []string) {
 func (c *comparison) plot(subjects []*subject) Plot {
 	p := Plot{Title: c.name, X: Axis{Label: "round"}, Y: Axis{Label: c.unit}}
 	for _, s := range subjects {
-		if rounds := c.rounds[s]; s.out == nil && len(rounds) > 0 {
+		if rounds := c.of(s); s.out == nil && len(rounds) > 0 {
 			p.Series = append(p.Series, rounds.series(s.name))
 		}
 	}

@@ -51,7 +51,7 @@ var visitAccept = [2]string{"Accept", "image/webp,image/*,*/*;q=0.8"}
 
 // newDay draws the pictures, makes the products, and shares what the first of them owns with all others.
 func newDay(ctx context.Context, f *field, size daySize) (*day, error) {
-	drawn, err := drawAll(2*size.originals, size.pixels, func(done, total int) { f.progress("drawing pictures", done, total) })
+	drawn, err := drawAll(ctx, 2*size.originals, size.pixels, func(done, total int) { f.progress("drawing pictures", done, total) })
 	if err != nil {
 		return nil, err
 	}
@@ -129,12 +129,15 @@ func (d *day) shot(product, variant, name string) *shot {
 	}
 }
 
-// rare is a rendition that nobody has asked for.
+// rare is a rendition that nobody has asked for, of one of 28,000 for each original. Any few hundred of them are as much work as
+// any others.
 func (d *day) rare() *shot {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.cold++
-	return d.shot(d.products[0], fmt.Sprintf("q=%d,w=%d", 20+d.cold/400%70, 100+d.cold%400), assetName(d.cold%d.size.originals))
+	width, turn := d.cold%400, d.cold/400
+	name, quality := (width+turn)%d.size.originals, turn/d.size.originals%70
+	return d.shot(d.products[0], fmt.Sprintf("q=%d,w=%d", 20+quality, 100+width), assetName(name))
 }
 
 // live uploads and purges until ctx ends. What fails is given to failed.

@@ -30,17 +30,17 @@ func familyScenario(ctx context.Context, r *run) error {
 }
 
 // familyOriginal is the largest JPEG of the corpus that is within the bounds.
-func (r *run) familyOriginal(size familySize) (f corpus.File, err error) {
+func (r *run) familyOriginal(ctx context.Context, size familySize) (f corpus.File, err error) {
 	if r.Corpus == "" {
 		r.progress("drawing a picture", 0, 1)
 		data, err := corpus.JPEG(corpus.Landscape(4, 4800, 3200), 88)
 		return corpus.File{Name: "family.jpg", Type: "image/jpeg", Width: 4800, Height: 3200, Data: data}, err
 	}
-	files, err := r.pictures()
+	files, err := r.pictures(ctx)
 	if err != nil {
 		return f, err
 	}
-	files = slices.DeleteFunc(files, func(f corpus.File) bool {
+	files = slices.DeleteFunc(slices.Clone(files), func(f corpus.File) bool {
 		pixels := f.Width * f.Height
 		return f.Type != "image/jpeg" || pixels < size.pixels[0] || pixels > size.pixels[1]
 	})
@@ -57,7 +57,7 @@ func family(ctx context.Context, r *run, size familySize) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	original, err := r.familyOriginal(size)
+	original, err := r.familyOriginal(ctx, size)
 	if err != nil {
 		return err
 	}
@@ -89,13 +89,13 @@ func familyOf(file string, widths []int) (wants []want) {
 }
 
 func (b *studio) familyRound(ctx context.Context, size familySize, round int, wants []want) error {
-	return b.round(ctx, "family", round, size.rounds, b.subjects, func(s *subject) error {
-		t, used, err := b.make(ctx, s, wants, browserConnections)
+	return b.round(ctx, "family", round, size.rounds, b.subjects, func(t turn) error {
+		made, used, err := b.make(ctx, t.subject, wants, browserConnections)
 		if err != nil {
 			return err
 		}
-		b.note("family_wall_ms", "ms", s, ms(t.took))
-		b.noteUsage("family", s, used, 1)
+		b.note("family_wall_ms", "ms", t, ms(made.took))
+		b.noteUsage("family", t, used, 1)
 		return nil
 	})
 }

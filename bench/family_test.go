@@ -37,14 +37,15 @@ func TestFamilyOf(t *testing.T) {
 func TestFamilyOriginal(t *testing.T) {
 	r := testRun(t)
 	r.Corpus = smallPictures(t, 3)
-	if f, err := r.familyOriginal(tinyFamily); err != nil || f.Width != 200 || f.Height != 150 {
+	if f, err := r.familyOriginal(t.Context(), tinyFamily); err != nil || f.Width != 200 || f.Height != 150 {
 		t.Errorf("%+v, %v", f.Name, err)
 	}
 	large := tinyFamily
 	large.pixels = [2]int{1e6, 2e6}
-	_, err := r.familyOriginal(large)
+	_, err := r.familyOriginal(t.Context(), large)
 	asked(t, err, r.Corpus, "has no JPEG of 12 to 15 megapixels")
+	r = testRun(t)
 	r.Corpus = "/nowhere/at/all"
-	_, err = r.familyOriginal(tinyFamily)
+	_, err = r.familyOriginal(t.Context(), tinyFamily)
 	asked(t, err, "--corpus: there is no directory /nowhere/at/all")
 }

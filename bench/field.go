@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/assetmatrix/assetmatrix/asset"
 	"github.com/assetmatrix/assetmatrix/bench/corpus"
 	"github.com/assetmatrix/assetmatrix/control/client"
 )
@@ -100,7 +101,7 @@ func (f *field) target(ctx context.Context, settings ...string) (*subject, error
 	if err != nil {
 		return nil, askedWrongly("--server: %w", err)
 	}
-	s := &subject{name: ownName, base: f.Target, grammar: f.ownPath, api: api.WithToken(f.Token), control: f.Server, token: f.Token}
+	s := &subject{name: ownName, base: f.Target, grammar: f.ownPath, api: api.WithToken(f.Token).WaitingForEdges(), control: f.Server, token: f.Token}
 	if err := s.meet(ctx); err != nil {
 		return nil, err
 	}
@@ -137,7 +138,7 @@ func (f *field) defineAs(ctx context.Context, s *subject, name string) error {
 		return err
 	}
 	if err != nil {
-		return askedWrongly("the target's management API at %s (--server, --token-file) does not take a product: %w", f.Server, err)
+		return askedWrongly("the target's management API at %s (--server, --token-file) does not take a product: %w; give --server the address at which the target's management API listens (control.listen), and a token that may write if it asks for one", f.Server, err)
 	}
 	f.defined = append(f.defined, name)
 	return nil
@@ -205,10 +206,29 @@ func (f *field) store(ctx context.Context, file corpus.File) error {
 			continue
 		}
 		if _, err := s.api.PutAsset(ctx, f.product, file.Name, bytes.NewReader(file.Data), int64(len(file.Data)), client.PutOptions{}); err != nil {
-			return fmt.Errorf("store %s: %w", file.Name, err)
+			return f.notTaken(file.Name, err)
 		}
 	}
 	return nil
+}
+
+// notTaken is the error that the program has not taken a file.
+func (f *field) notTaken(name string, err error) error {
+	switch {
+	case !refused(err):
+		return fmt.Errorf("store %s: %w", name, err)
+	case f.Corpus != "":
+		return askedWrongly("--corpus: the program does not take %s: %w; take it out of the directory", name, err)
+	case f.Target != "":
+		return askedWrongly("the target does not take a picture by %s (--server, --token-file): %w", f.Server, err)
+	}
+	return fmt.Errorf("store %s: %w", name, err)
+}
+
+// refused reports whether the program has said that it was asked for something wrongly.
+func refused(err error) bool {
+	p, ok := errors.AsType[*asset.Problem](err)
+	return ok && p.Status >= 400 && p.Status < 500
 }
 
 // url is where a subject answers a want.
@@ -223,7 +243,9 @@ func (f *field) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), serverTimeout)
 	defer cancel()
 	for _, product := range slices.Backward(f.defined) { // the first owns what the others share
-		errs = append(errs, removeProduct(ctx, f.subjects[0].api, product))
+		if err := removeProduct(ctx, f.subjects[0].api, product); err != nil {
+			errs = append(errs, leftover{fmt.Errorf("the target keeps the product %s: %w", product, err)})
+		}
 	}
 	if f.origin != nil {
 		errs = append(errs, f.origin.end())
@@ -250,8 +272,14 @@ func removeProduct(ctx context.Context, api *client.Client, product string) erro
 	}
 }
 
+// A turn is a subject's in a round.
+type turn struct {
+	*subject
+	round int // its number
+}
+
 // rounds lets subjects take turns, so that what neighbours on the machine do for some seconds is in the figures of all.
-func (f *field) rounds(ctx context.Context, step string, n int, among []*subject, measure func(s *subject) error) error {
+func (f *field) rounds(ctx context.Context, step string, n int, among []*subject, measure func(t turn) error) error {
 	for i := range n {
 		if err := f.round(ctx, step, i, n, among, measure); err != nil {
 			return err
@@ -262,11 +290,11 @@ func (f *field) rounds(ctx context.Context, step string, n int, among []*subject
 
 // round is the i-th of n: each subject once, and another of them first than in the one before. A peer that fails is left out
 // from then on.
-func (f *field) round(ctx context.Context, step string, i, n int, among []*subject, measure func(s *subject) error) error {
+func (f *field) round(ctx context.Context, step string, i, n int, among []*subject, measure func(t turn) error) error {
 	for k := range among {
 		s := among[(i+k)%len(among)]
 		f.progress(step, i*len(among)+k, n*len(among))
-		if err := f.turn(ctx, s, func() error { return measure(s) }); err != nil {
+		if err := f.turn(ctx, s, func() error { return measure(turn{s, i}) }); err != nil {
 			return err
 		}
 	}
@@ -291,7 +319,16 @@ func (f *field) turn(ctx context.Context, s *subject, do func() error) error {
 	return nil
 }
 
-// subjectsTable says who was measured, and who was left out and why.
+// reportSubjects says who was measured, and who was left out and why.
+func (f *field) reportSubjects() {
+	for _, s := range f.subjects {
+		if s.out != nil {
+			f.report.note(fmt.Sprintf("%s is not counted: %v", s.name, s.out))
+		}
+	}
+	f.report.table(f.subjectsTable())
+}
+
 func (f *field) subjectsTable() Table {
 	t := Table{Title: "Who was measured", Head: []string{"SUBJECT", "AT", "VERSION", "PROCESSES", "COUNTED"}}
 	for _, s := range f.subjects {

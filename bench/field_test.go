@@ -215,14 +215,19 @@ func TestFieldRounds(t *testing.T) {
 	own, a, b := &subject{name: ownName, api: new(client.Client)}, &subject{name: "a"}, &subject{name: "b"}
 	var turns []string
 	among := []*subject{own, a, b}
-	err := f.rounds(t.Context(), "step", 3, among, func(s *subject) error {
-		if turns = append(turns, s.name); len(turns) == 5 {
+	var rounds []int
+	err := f.rounds(t.Context(), "step", 3, among, func(t turn) error {
+		rounds = append(rounds, t.round)
+		if turns = append(turns, t.name); len(turns) == 5 {
 			return errors.New("wrong")
 		}
 		return nil
 	})
 	if want := "assetmatrix a b a b assetmatrix assetmatrix a"; err != nil || strings.Join(turns, " ") != want {
 		t.Errorf("%v, %v, want %s", turns, err, want)
+	}
+	if want := []int{0, 0, 0, 1, 1, 1, 2, 2}; !slices.Equal(rounds, want) {
+		t.Errorf("rounds %v, want %v", rounds, want)
 	}
 	if a.out != nil || b.out == nil {
 		t.Errorf("out: %v, %v", a.out, b.out)

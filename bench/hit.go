@@ -97,7 +97,7 @@ func hits(ctx context.Context, r *run, size hitSize) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
-	files, err := r.hitFiles(size.bytes)
+	files, err := r.hitFiles(ctx, size.bytes)
 	if err != nil {
 		return err
 	}
@@ -119,14 +119,14 @@ func hits(ctx context.Context, r *run, size hitSize) (err error) {
 		r.report.table(b.table)
 	}
 	r.report.table(b.latency)
-	r.report.table(f.subjectsTable())
+	f.reportSubjects()
 	return b.honesty(ctx)
 }
 
 // hitFiles are files of about the wanted sizes: drawn ones, or of the directory those that come nearest.
-func (r *run) hitFiles(wanted []int) (files []corpus.File, err error) {
+func (r *run) hitFiles(ctx context.Context, wanted []int) (files []corpus.File, err error) {
 	if r.Corpus != "" {
-		return r.nearest(wanted)
+		return r.nearest(ctx, wanted)
 	}
 	for i, bytes := range wanted {
 		r.progress("drawing pictures", i, len(wanted))
@@ -139,8 +139,8 @@ func (r *run) hitFiles(wanted []int) (files []corpus.File, err error) {
 	return files, nil
 }
 
-func (r *run) nearest(wanted []int) (files []corpus.File, err error) {
-	all, err := r.pictures()
+func (r *run) nearest(ctx context.Context, wanted []int) (files []corpus.File, err error) {
+	all, err := r.pictures(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -209,14 +209,14 @@ func (b *hitBench) mode(ctx context.Context, file corpus.File, mode hitMode, mos
 		}
 	}
 	rate, cpu := newComparison(name+"_per_second", "req/s"), newComparison(name+"_cpu_us", "µs")
-	err := b.rounds(ctx, name, b.size.rounds, among, func(s *subject) error {
-		t, used, err := b.fire(ctx, s, shots[s])
+	err := b.rounds(ctx, name, b.size.rounds, among, func(t turn) error {
+		fired, used, err := b.fire(ctx, t.subject, shots[t.subject])
 		if err != nil {
 			return err
 		}
-		rate.add(s, t.perSecond())
+		rate.add(t, fired.perSecond())
 		if used.known {
-			cpu.add(s, used.cpu.Seconds()*1e6/float64(len(t.latencies)))
+			cpu.add(t, used.cpu.Seconds()*1e6/float64(len(fired.latencies)))
 		}
 		return nil
 	})
@@ -286,8 +286,8 @@ func (b *hitBench) fire(ctx context.Context, s *subject, aimed *shot) (t *tally,
 		t, err = closed(ctx, b.size.connections, b.size.lasts, func() *shot { return aimed })
 		return err
 	})
-	if err == nil && t.failed > 0 {
-		err = fmt.Errorf("%d of %d answers were wrong: %w", t.failed, t.failed+len(t.latencies), t.failure)
+	if err == nil {
+		err = t.whole()
 	}
 	return t, used, err
 }
@@ -298,40 +298,42 @@ func (b *hitBench) latencies(ctx context.Context, name string, among []*subject,
 	rate := limit.open / 2 // the server has the other half of the cores
 	for _, s := range among {
 		if s.out == nil {
-			rate = min(rate, most.rounds[s].median())
+			rate = min(rate, most.of(s).median())
 		}
 	}
 	rate = cmp.Or(b.Rate, rate/2)
 	p50, p99 := newComparison(name+"_p50_ms", "ms"), newComparison(name+"_p99_ms", "ms")
 	all := map[*subject]distribution{}
-	var behind *offer
-	err := b.rounds(ctx, name+", latency", b.size.rounds, among, func(s *subject) error {
-		o, err := open(ctx, steady(rate, b.size.lasts), func() *shot { return shots[s] })
+	behind := map[*subject]string{} // who was the limit, when it was not to be one
+	err := b.rounds(ctx, name+", latency", b.size.rounds, among, func(t turn) error {
+		o, err := open(ctx, steady(rate, b.size.lasts), func() *shot { return shots[t.subject] })
 		if err != nil {
 			return err
 		}
-		if !o.keptUp() { // whatever went wrong is the generator's
-			behind = o
+		if !o.keptUp() || o.unanswered > 0 { // whatever went wrong is the generator's, or the rate's
+			behind[t.subject] = o.verdict(limit)
 			return nil
 		}
-		if o.failed > 0 {
-			return fmt.Errorf("%d of %d answers were wrong: %w", o.failed, o.failed+len(o.latencies), o.failure)
+		if err := o.whole(); err != nil {
+			return err
 		}
-		p50.add(s, ms(o.latencies.at(0.5)))
-		p99.add(s, ms(o.latencies.at(0.99)))
-		all[s] = append(all[s], o.latencies...)
+		p50.add(t, ms(o.latencies.at(0.5)))
+		p99.add(t, ms(o.latencies.at(0.99)))
+		all[t.subject] = append(all[t.subject], o.latencies...)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if behind != nil {
-		b.latency.Rows = append(b.latency.Rows, []string{name + ": " + behind.verdict(limit)})
-	}
 	p50.report(b.report, b.own, b.peers)
 	p99.report(b.report, b.own, b.peers)
 	var series []Series
 	for _, s := range among {
+		if behind[s] != "" && s.out == nil {
+			said := fmt.Sprintf("%s: %s: %s", name, s.name, behind[s])
+			b.latency.Rows = append(b.latency.Rows, []string{said})
+			b.report.note(said)
+		}
 		if s.out == nil && len(all[s]) > 0 {
 			d := newDistribution(all[s])
 			b.latency.Rows = append(b.latency.Rows, d.row(fmt.Sprintf("%s at %s/s: %s", name, number(rate), s.name)))
@@ -348,6 +350,9 @@ func (b *hitBench) honesty(ctx context.Context) error {
 	o, err := open(ctx, steady(rate, b.size.lasts), func() *shot { return b.first })
 	if err != nil {
 		return err
+	}
+	if !o.keptUp() && b.Rate > 0 {
+		b.report.note(o.verdict(b.limit))
 	}
 	b.report.figure("generator_closed_per_second", b.limit.closed, "req/s")
 	b.report.figure("generator_open_per_second", b.limit.open, "req/s")

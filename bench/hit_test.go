@@ -95,7 +95,7 @@ func TestHitNearest(t *testing.T) {
 		t.Helper()
 		r := testRun(t)
 		r.Corpus = album(t, files)
-		got, err := r.hitFiles(wanted)
+		got, err := r.hitFiles(t.Context(), wanted)
 		var names []string
 		for _, f := range got {
 			names = append(names, f.Name)

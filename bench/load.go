@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,8 +30,14 @@ type shot struct {
 // anyLength is every one but 0.
 const anyLength = -1
 
+// errShed says that a server has said that it is too much, with 503 or 429.
+var errShed = errors.New("it is too much")
+
 // check judges an answer by its status and how long it is.
 func (s *shot) check(status, length int) error {
+	if status != s.status && (status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests) {
+		return fmt.Errorf("%s is answered with %d, not %d: %w", s.url, status, s.status, errShed)
+	}
 	if status != s.status {
 		return fmt.Errorf("%s is answered with %d, not %d", s.url, status, s.status)
 	}
@@ -57,30 +64,42 @@ func (s *shot) judge(status int, etag string, body []byte) error {
 
 // A tally is what came of a load.
 type tally struct {
-	latencies distribution
+	latencies distribution // of what was right
 	took      time.Duration
 	failed    int
-	failure   error // the first
+	shed      int   // it said that it is too much
+	failure   error // the first that failed
+	refusal   error // the first that was shed
 }
 
 // perSecond counts answers that were right.
 func (t *tally) perSecond() float64 { return float64(len(t.latencies)) / t.took.Seconds() }
 
 func (t *tally) add(latency time.Duration, err error) {
-	if err == nil {
+	switch {
+	case err == nil:
 		t.latencies = append(t.latencies, latency)
-		return
+	case errors.Is(err, errShed):
+		t.shed++
+		t.refusal = cmp.Or(t.refusal, err)
+	default:
+		t.failed++
+		t.failure = cmp.Or(t.failure, err)
 	}
-	if t.failed++; t.failure == nil {
-		t.failure = err
+}
+
+// whole is an error when not all was answered rightly.
+func (t *tally) whole() error {
+	if bad := t.failed + t.shed; bad > 0 {
+		return fmt.Errorf("%d of %d answers are wrong: %w", bad, bad+len(t.latencies), cmp.Or(t.failure, t.refusal))
 	}
+	return nil
 }
 
 func (t *tally) merge(other *tally) {
 	t.latencies = append(t.latencies, other.latencies...)
-	if t.failed += other.failed; t.failure == nil {
-		t.failure = other.failure
-	}
+	t.failed, t.shed = t.failed+other.failed, t.shed+other.shed
+	t.failure, t.refusal = cmp.Or(t.failure, other.failure), cmp.Or(t.refusal, other.refusal)
 }
 
 // closed fires shots over so many connections for so long, each connection the next as soon as it is answered: the most that
@@ -131,7 +150,7 @@ func fire(ctx context.Context, connections int, next func() *shot) (*tally, erro
 		return nil, err
 	}
 	if len(all.latencies) == 0 {
-		return nil, cmp.Or(all.failure, errFiredNothing)
+		return nil, cmp.Or(all.failure, all.refusal, errFiredNothing)
 	}
 	return all, nil
 }
@@ -141,7 +160,8 @@ func (t *tally) fire(ctx context.Context, next func() *shot) {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	client := fasthttp.Client{
-		MaxConnsPerHost: 1, ReadTimeout: answerTimeout, NoDefaultUserAgentHeader: true, DisablePathNormalizing: true, ReadBufferSize: 16 << 10,
+		MaxConnsPerHost: 1, MaxIdemponentCallAttempts: 1, // a connection that breaks is a failure
+		ReadTimeout: answerTimeout, NoDefaultUserAgentHeader: true, DisablePathNormalizing: true, ReadBufferSize: 16 << 10,
 		Dial: func(address string) (net.Conn, error) { return dial(ctx, address) },
 	}
 	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()

@@ -34,7 +34,7 @@ func TestShot(t *testing.T) {
 	judge(shot{status: ok, length: len(says)}, ok, "", "", "is answered with 0 bytes, not 9")
 	judge(shot{status: ok, length: anyLength}, ok, "", "x", "")
 	judge(shot{status: ok, length: anyLength}, ok, "", "", "is answered with nothing")
-	judge(shot{status: ok, length: anyLength}, 503, "", "too much", `is answered with 503, not 200: "too much"`)
+	judge(shot{status: ok, length: anyLength}, 503, "", "too much", `is answered with 503, not 200: it is too much: "too much"`)
 	judge(shot{status: 304}, 304, "", "", "")
 	judge(shot{status: 206, length: 1}, ok, "", "x", "is answered with 200, not 206")
 	body := func(etag string, body []byte) error {
@@ -71,6 +71,43 @@ func TestEach(t *testing.T) {
 	}
 	if _, err := each(t.Context(), 2, nil); err == nil {
 		t.Error("nothing was asked, and that is a measurement")
+	}
+}
+
+// A server that breaks connections has not answered, also when it would at the second time.
+func TestBrokenConnection(t *testing.T) {
+	var asked atomic.Int64
+	url := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1)%2 == 0 {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = w.Write([]byte("x"))
+	})
+	s := shot{url: url, status: http.StatusOK, length: 1}
+	got, err := each(t.Context(), 1, []shot{s, s, s, s})
+	if err != nil || len(got.latencies) != 2 || got.failed != 2 || asked.Load() != 4 {
+		t.Errorf("%+v of %d, %v", got, asked.Load(), err)
+	}
+}
+
+// What is too much for a server is counted apart, and not right either.
+func TestShed(t *testing.T) {
+	url := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/more" {
+			w.WriteHeader(http.StatusTooManyRequests)
+		}
+		_, _ = w.Write([]byte("x"))
+	})
+	good, more := shot{url: url, status: http.StatusOK, length: 1}, shot{url: url + "/more", status: http.StatusOK, length: 1}
+	got, err := each(t.Context(), 2, []shot{good, more, good})
+	if err != nil || len(got.latencies) != 2 || got.shed != 1 || got.failed != 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := got.whole(); err == nil || !strings.Contains(err.Error(), "1 of 3 answers are wrong: "+more.url+" is answered with 429, not 200") {
+		t.Error(err)
+	}
+	if _, err := each(t.Context(), 2, []shot{more, more}); !errors.Is(err, errShed) {
+		t.Errorf("everything was too much: %v", err)
 	}
 }
 

@@ -51,7 +51,7 @@ func matrixScenario(ctx context.Context, r *run) error {
 
 // compareWays lets the same trace happen to silos and to the matrix.
 func compareWays(ctx context.Context, r *run, size matrixSize) error {
-	t, err := newTrace(size, func(done, total int) { r.progress("drawing pictures", done, total) })
+	t, err := newTrace(ctx, size, func(done, total int) { r.progress("drawing pictures", done, total) })
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (r *run) happen(ctx context.Context, name string, t *trace, start func() (w
 	}
 	defer func() { err = errors.Join(err, w.end(), os.RemoveAll(r.path(name))) }()
 	o := &observer{run: r, name: name, way: w, trace: t, contents: map[asset.Digest]int64{}}
-	if o.before, err = rendered(w); err != nil {
+	if o.before, err = idle(ctx, w); err != nil {
 		return nil, err
 	}
 	r.progress(name+": storing originals", 0, 1)
@@ -164,6 +164,20 @@ func (o *observer) settle() (err error) {
 	a.compute = after - o.before
 	o.parts = append(o.parts, a)
 	return err
+}
+
+// idle waits until the workers have started, and returns what CPU time that took.
+func idle(ctx context.Context, w way) (time.Duration, error) {
+	for before := time.Duration(-1); ; {
+		now, err := rendered(w)
+		if err != nil || now == before {
+			return now, err
+		}
+		before = now
+		if err := sleepUntil(ctx, time.Now().Add(10*time.Second/userTicks)); err != nil {
+			return 0, err
+		}
+	}
 }
 
 func rendered(w way) (total time.Duration, err error) {
@@ -421,11 +435,13 @@ func (o *outcome) efficiencies() (all samples) {
 	return all
 }
 
-// computes is what each part of the trace took by itself, in percent of what it took the other way.
+// computes is what each part of the trace took by itself, in percent of what it took the other way, where that was something.
 func computes(a, b *outcome) (all samples) {
 	var before [2]time.Duration
 	for i := range a.parts {
-		all = append(all, 100*(a.parts[i].compute-before[0]).Seconds()/(b.parts[i].compute-before[1]).Seconds())
+		if other := b.parts[i].compute - before[1]; other > 0 {
+			all = append(all, 100*(a.parts[i].compute-before[0]).Seconds()/other.Seconds())
+		}
 		before = [2]time.Duration{a.parts[i].compute, b.parts[i].compute}
 	}
 	return all

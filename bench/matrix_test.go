@@ -34,7 +34,7 @@ func TestMatrix(t *testing.T) {
 	if value("stale_or_mixed") != 0 || value("stale_or_mixed_siloed") == 0 {
 		t.Error(r.report.Figures)
 	}
-	if left, err := os.ReadDir(r.dir); err != nil || slices.ContainsFunc(left, func(e os.DirEntry) bool { return e.Name() == "matrix" }) {
+	if left, err := os.ReadDir(r.place.path); err != nil || slices.ContainsFunc(left, func(e os.DirEntry) bool { return e.Name() == "matrix" }) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
@@ -44,8 +44,8 @@ func TestTrace(t *testing.T) {
 	drawn := 0
 	s := tinyMatrix
 	s.share = 0.5
-	a, err := newTrace(s, func(done, _ int) { drawn = done })
-	b, err2 := newTrace(s, func(int, int) {})
+	a, err := newTrace(t.Context(), s, func(done, _ int) { drawn = done })
+	b, err2 := newTrace(t.Context(), s, func(int, int) {})
 	if err != nil || err2 != nil || drawn != 6+1+1+3 {
 		t.Fatal(err, err2, drawn)
 	}

@@ -56,6 +56,9 @@ func mixed(ctx context.Context, r *run, size mixedSize) (err error) {
 		if err := m.part(ctx, "", true, func(o *offer) { m.busy.take(o, nil) }); err != nil {
 			return err
 		}
+		if r.Rate > 0 && m.behind != nil {
+			break // it will not keep up with that in any round
+		}
 	}
 	m.reportTo(r.report)
 	return nil
@@ -69,6 +72,7 @@ type mixture struct {
 	calm, busy dayParts
 	rendered   samples // a second, while renders saturate the cores
 	tiers      map[string]distribution
+	wrong      int // answers
 	failures   []error
 	behind     *offer
 }
@@ -89,7 +93,7 @@ func (p *dayParts) take(o *offer, tiers map[string]distribution) {
 		p.ratio = map[string]samples{}
 	}
 	p.shed += o.shed
-	p.sent += o.shed + o.failed + len(o.latencies)
+	p.sent += o.shed + o.failed + o.unanswered + len(o.latencies)
 	answers := float64(len(o.latencies))
 	if answers == 0 {
 		return // of which nothing has a share
@@ -118,12 +122,12 @@ func (m *mixture) part(ctx context.Context, step string, busy bool, take func(*o
 	}
 	living, stop := context.WithCancel(ctx)
 	var beside sync.WaitGroup
-	var mu sync.Mutex // guards failures
+	var mu sync.Mutex // guards wrong and failures
 	beside.Go(func() {
 		m.live(living, func(err error) {
 			mu.Lock()
 			defer mu.Unlock()
-			m.failures = append(m.failures, err)
+			m.wrong, m.failures = m.wrong+1, append(m.failures, err)
 		})
 	})
 	var rendered *tally
@@ -137,11 +141,12 @@ func (m *mixture) part(ctx context.Context, step string, busy bool, take func(*o
 	if err := errors.Join(err, renderErr); err != nil {
 		return err
 	}
-	if o.failure != nil {
-		m.failures = append(m.failures, o.failure)
-	}
 	if !o.keptUp() {
-		m.behind = o
+		m.behind, o.unanswered = o, 0 // which nobody had time for, as the generator was late
+	}
+	m.wrong += o.failed + o.unanswered
+	m.failures = append(m.failures, o.failures()...)
+	if !o.keptUp() {
 		return nil
 	}
 	if busy {
@@ -161,11 +166,15 @@ func (m *mixture) reportTo(r *Report) {
 	r.median("mixed_saturated_hit_p50_ms", m.busy.p50, "ms")
 	r.median("mixed_saturated_hit_p99_ms", m.busy.p99, "ms")
 	r.median("mixed_saturated_renders_per_second", m.rendered, "img/s")
-	r.atMost("mixed_failures", float64(len(m.failures)), "", 0)
+	r.atMost("mixed_failures", float64(m.wrong), "", 0)
 	calm, busy := newDistribution(m.calm.all), newDistribution(m.busy.all)
+	cache := "its own memory cache"
+	if m.Target == "" {
+		cache = fmt.Sprintf("memory cache of %d MiB", m.size.memory>>20)
+	}
 	t := Table{
-		Title: fmt.Sprintf("%d products that share %d originals, %s visits a second, uploads every %v, purges every %v; memory cache of %d MiB",
-			m.size.products, m.size.originals, number(m.size.rate), m.size.uploads, m.size.purges, m.size.memory>>20),
+		Title: fmt.Sprintf("%d products that share %d originals, %s visits a second, uploads every %v, purges every %v; %s",
+			m.size.products, m.size.originals, number(m.size.rate), m.size.uploads, m.size.purges, cache),
 		Head: distributionHead(""),
 	}
 	for _, tier := range append(hitTiers, "miss") {
@@ -173,18 +182,30 @@ func (m *mixture) reportTo(r *Report) {
 	}
 	t.Rows = append(t.Rows, calm.row("calm: all hits"), busy.row("while renders saturate the cores: all hits"))
 	r.table(t)
-	r.table(m.who(m.limit, m.behind, m.failures))
+	m.reportWho(m.limit, m.behind, m.failures)
 	r.plot(latencyPlot("Hits of a mixed day", calm.series("calm"), busy.series("while renders saturate the cores")))
 }
 
-// who says who was the limit, and what went wrong.
-func (f *field) who(limit ceiling, behind *offer, failures []error) Table {
+// reportWho says who was the limit, and what went wrong.
+func (f *field) reportWho(limit ceiling, behind *offer, failures []error) {
 	t := f.subjectsTable()
 	if behind != nil {
 		t.Rows = append(t.Rows, []string{"the generator", "", "", "", behind.verdict(limit)})
+		f.report.note(behind.verdict(limit))
 	}
 	for _, err := range failures[:min(len(failures), 5)] {
 		t.Rows = append(t.Rows, []string{"failed", "", "", "", err.Error()})
 	}
-	return t
+	f.report.table(t)
+}
+
+// failures say what went wrong with the answers, when anything did.
+func (o *offer) failures() (all []error) {
+	if o.failed > 0 {
+		all = append(all, fmt.Errorf("%d answers are wrong: %w", o.failed, o.failure))
+	}
+	if o.unanswered > 0 {
+		all = append(all, fmt.Errorf("%d of %d: %w", o.unanswered, o.unanswered+o.failed+o.shed+len(o.latencies), errUnanswered))
+	}
+	return all
 }

@@ -39,15 +39,15 @@ func TestMixed(t *testing.T) {
 func TestDayParts(t *testing.T) {
 	var p dayParts
 	all := map[string]distribution{}
-	o := &offer{shed: 2, tiers: map[string]distribution{"memory": {time.Millisecond, 3 * time.Millisecond}, "disk": {2 * time.Millisecond}, "miss": {time.Second}}}
-	o.latencies, o.failed = make(distribution, 4), 1
+	o := &offer{unanswered: 1, tiers: map[string]distribution{"memory": {time.Millisecond, 3 * time.Millisecond}, "disk": {2 * time.Millisecond}, "miss": {time.Second}}}
+	o.latencies, o.failed, o.shed = make(distribution, 4), 1, 2
 	p.take(o, all)
 	for tier, want := range map[string]float64{"memory": 50, "disk": 25, "metadata": 0, "miss": 25, "hit": 75} {
 		if got := p.ratio[tier]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s: %v %%, want %v", tier, got, want)
 		}
 	}
-	if p.p50[0] != 2 || p.p99[0] != 3 || p.shed != 2 || p.sent != 7 || len(p.all) != 3 || len(all["memory"]) != 2 {
+	if p.p50[0] != 2 || p.p99[0] != 3 || p.shed != 2 || p.sent != 8 || len(p.all) != 3 || len(all["memory"]) != 2 {
 		t.Errorf("%+v, %v", p, all)
 	}
 }
@@ -55,7 +55,7 @@ func TestDayParts(t *testing.T) {
 // What was answered by nobody has no share and no latency.
 func TestDayPartsOfNothing(t *testing.T) {
 	var p dayParts
-	p.take(&offer{shed: 3}, nil)
+	p.take(&offer{tally: tally{shed: 3}}, nil)
 	if p.sent != 3 || len(p.ratio["hit"]) > 0 || len(p.p50) > 0 {
 		t.Errorf("%+v", p)
 	}
@@ -72,10 +72,10 @@ func TestMixedWithoutAPart(t *testing.T) {
 	r := testRun(t)
 	m := &mixture{
 		day: &day{field: &field{run: r, subjects: []*subject{{name: ownName}}}}, behind: &offer{rate: 100, sent: 10},
-		failures: []error{errors.New("one"), errors.New("two")},
+		failures: []error{errors.New("one"), errors.New("two")}, wrong: 7,
 	}
 	m.reportTo(r.report)
-	if len(r.report.Figures) != 1 || r.report.value(t, "mixed_failures") != 2 {
+	if len(r.report.Figures) != 1 || r.report.value(t, "mixed_failures") != 7 {
 		t.Errorf("%+v", r.report.Figures)
 	}
 	if said := r.report.counted(t, "the generator"); !strings.Contains(said, "is the limit") {

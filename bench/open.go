@@ -16,21 +16,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxConnections is how many an open load may have at once: as many as there are open files for here, and for a server in the
-// same process.
-func maxConnections() int {
-	var files unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
-		return 256
+// maxInFlight is how many bytes of answers an open load may hold at once.
+const maxInFlight = 256 << 20
+
+// maxConnections is how many an open load may have at once: as many as there are open files for here and for a server in the
+// same process, and as hold no more than maxInFlight. What has to wait for one of them has waited as well.
+func maxConnections(length int) int {
+	if length == anyLength {
+		length = 64 << 10 // renditions
 	}
-	return int(min(10_000, max(256, files.Cur/2-256)))
+	least, most := uint64(64), uint64(10_000)
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil {
+		most = min(most, max(256, files.Cur/2-256))
+	}
+	return int(max(least, min(most, maxInFlight/uint64(max(1, length)))))
 }
 
 // An offer is what an open load has offered, and what came of it.
 type offer struct {
 	tally
 	rate, sent float64 // requests a second: wanted, and fired
-	shed       int     // answers with 503 or 429: it said that it is too much
+	unanswered int     // when its patience was at an end
 	tiers      map[string]distribution
 }
 
@@ -41,9 +48,9 @@ func (o *offer) keptUp() bool { return o.sent >= 0.95*o.rate }
 func (o *offer) verdict(limit ceiling) string {
 	switch {
 	case !o.keptUp():
-		return fmt.Sprintf("offered %s/s, sent %s/s: the generator (at most %s/s here), not the server, is the limit; what is measured at this rate does not count",
+		return fmt.Sprintf("offered %s/s, sent %s/s: the generator (%s/s beside a server that does nothing), not the server, is the limit; what is measured at this rate does not count",
 			number(o.rate), number(o.sent), number(limit.open))
-	case o.failed > 0 || o.shed > 0:
+	case o.failed > 0 || o.shed > 0 || o.unanswered > 0:
 		return fmt.Sprintf("offered and sent %s/s, %s/s answered well: the server is the limit", number(o.sent), number(o.perSecond()))
 	}
 	return fmt.Sprintf("offered and sent %s/s, and all answered well: no limit was reached", number(o.sent))
@@ -65,12 +72,13 @@ func steady(rate float64, lasts time.Duration) schedule {
 // lasts is how long the schedule is.
 func (s schedule) lasts() time.Duration { return max(s.due(s.n), time.Millisecond) }
 
-// beyondHope is how late a generator may be, besides as long again as the schedule: it will not keep up any more.
-const beyondHope = time.Second
+// patience is how long after its start the generator still fires and waits for answers: as long again as the schedule, and a
+// second. Who is that late does not keep up any more.
+func (s schedule) patience() time.Duration { return 2*s.lasts() + time.Second }
 
 // Pace implements [vegeta.Pacer].
 func (s schedule) Pace(elapsed time.Duration, hits uint64) (wait time.Duration, stop bool) {
-	if hits >= uint64(s.n) || elapsed > 2*s.lasts()+beyondHope {
+	if hits >= uint64(s.n) || elapsed > s.patience() {
 		return 0, true
 	}
 	return s.due(int(hits)) - elapsed, false
@@ -82,7 +90,7 @@ func (s schedule) Rate(time.Duration) float64 { return float64(s.n) / s.lasts().
 // open fires shots when they are due, whether or not those before have been answered, and over as many connections as that
 // takes. A latency is from when its request was due, so what waits because the generator is late has waited as well.
 func open(ctx context.Context, s schedule, next func() *shot) (*offer, error) {
-	results, err := attack(ctx, s, 0, next)
+	results, err := attack(ctx, s, 0, s.patience(), next)
 	if err != nil {
 		return nil, err
 	}
@@ -108,10 +116,13 @@ type result struct {
 	err error // that it was not answered, or not as the shot says
 }
 
+// errUnanswered says that patience was at an end.
+var errUnanswered = errors.New("it was not answered in time")
+
 // take counts an answer to a request that was fired so late.
 func (o *offer) take(r *result, late time.Duration) {
-	if r.Code == http.StatusServiceUnavailable || r.Code == http.StatusTooManyRequests {
-		o.shed++
+	if errors.Is(r.err, errUnanswered) {
+		o.unanswered++
 		return
 	}
 	latency := r.Latency + late
@@ -135,15 +146,19 @@ func tierOf(cacheStatus string) string {
 }
 
 // attack lets vegeta fire, for so long if that is not 0, and returns the results in the order in which they were fired, at least one.
+// What is not answered when patience is at an end will not be.
 func attack(
-	ctx context.Context, pacer vegeta.Pacer, lasts time.Duration, next func() *shot, options ...func(*vegeta.Attacker),
+	outer context.Context, pacer vegeta.Pacer, lasts, patience time.Duration, next func() *shot, options ...func(*vegeta.Attacker),
 ) ([]result, error) {
-	var mu sync.Mutex // guards shots, and the source of them
-	shots := map[string]*shot{}
+	var mu sync.Mutex // guards first and shots, and the source of them
+	first, shots := next(), map[string]*shot{}
 	targeter := func(t *vegeta.Target) error {
 		mu.Lock()
 		defer mu.Unlock()
-		s := next()
+		s := first
+		if first = nil; s == nil {
+			s = next()
+		}
 		shots[s.url] = s
 		*t = vegeta.Target{Method: http.MethodGet, URL: s.url, Header: http.Header{}}
 		if s.header[0] != "" {
@@ -151,9 +166,9 @@ func attack(
 		}
 		return nil
 	}
-	ctx, end := context.WithCancel(ctx)
+	ctx, end := context.WithTimeout(outer, patience)
 	defer end()
-	most := maxConnections()
+	most := maxConnections(first.length)
 	transport := &http.Transport{
 		DialContext:         func(_ context.Context, _, address string) (net.Conn, error) { return dial(ctx, address) },
 		MaxIdleConnsPerHost: most, MaxConnsPerHost: most, DisableCompression: true,
@@ -166,14 +181,17 @@ func attack(
 		s := shots[r.URL]
 		mu.Unlock()
 		err := errors.New(r.Error)
-		if r.Code != 0 {
+		switch {
+		case r.Code != 0:
 			err = s.judge(int(r.Code), r.Headers.Get("ETag"), r.Body)
+		case ctx.Err() != nil:
+			err = fmt.Errorf("%s: %w", s.url, errUnanswered)
 		}
 		r.Body = nil
 		results = append(results, result{*r, err})
 	}
 	slices.SortFunc(results, func(a, b result) int { return cmp.Compare(a.Seq, b.Seq) })
-	if err := ctx.Err(); err != nil {
+	if err := outer.Err(); err != nil {
 		return nil, err
 	}
 	if len(results) == 0 {
@@ -197,8 +215,8 @@ func (w waiter) Pace(elapsed time.Duration, hits uint64) (wait time.Duration, st
 	return 0, sleepUntil(w.ctx, time.Now().Add(wait)) != nil
 }
 
-// A ceiling is how many requests a second the generator itself can make on this machine, from a server in this process that
-// does nothing but answer: no figure of a server can be above it.
+// A ceiling is how many requests a second the generator itself can make on this machine, of a server in this process that
+// does nothing but answer. A closed loop of a server that works is below it; an open one has been sent by the same pacer.
 type ceiling struct {
 	closed, open float64
 }
@@ -215,11 +233,23 @@ func generatorCeiling(ctx context.Context, bytes int, lasts time.Duration) (c ce
 		if err != nil {
 			return err
 		}
-		unpaced, err := attack(ctx, vegeta.Rate{}, lasts, next, vegeta.Workers(ceilingConnections), vegeta.MaxWorkers(ceilingConnections))
+		c.closed = most.perSecond()
+		unpaced := []func(*vegeta.Attacker){vegeta.Workers(ceilingConnections), vegeta.MaxWorkers(ceilingConnections)}
+		answers, err := attack(ctx, vegeta.Rate{}, lasts, answerTimeout, next, unpaced...)
 		if err != nil {
 			return err
 		}
-		c = ceiling{closed: most.perSecond(), open: float64(len(unpaced)) / lasts.Seconds()}
+		rate := float64(len(answers)) / lasts.Seconds() // which a schedule may not reach, as it does not wait for answers
+		for range 6 {
+			o, err := open(ctx, steady(rate, lasts), next)
+			if err != nil {
+				return err
+			}
+			if c.open = max(c.open, o.sent); o.keptUp() {
+				break
+			}
+			rate *= 0.75
+		}
 		return nil
 	})
 	if err != nil {

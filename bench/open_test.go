@@ -11,10 +11,11 @@ import (
 func TestVerdict(t *testing.T) {
 	limit := ceiling{open: 1000}
 	for want, o := range map[string]offer{
-		"offered 2,000/s, sent 1,000/s: the generator (at most 1,000/s here), not the server, is the limit": {rate: 2000, sent: 1000},
-		"offered and sent 98/s, 10/s answered well: the server is the limit":                                {rate: 100, sent: 98, shed: 5, tally: tally{latencies: make(distribution, 10), took: time.Second}},
-		"offered and sent 100/s, 0/s answered well: the server is the limit":                                {rate: 100, sent: 100, tally: tally{failed: 1, took: time.Second}},
-		"offered and sent 100/s, and all answered well: no limit was reached":                               {rate: 100, sent: 100},
+		"offered 2,000/s, sent 1,000/s: the generator (1,000/s beside a server that does nothing), not the server, is the limit": {rate: 2000, sent: 1000},
+		"offered and sent 98/s, 10/s answered well: the server is the limit":                                                     {rate: 100, sent: 98, tally: tally{latencies: make(distribution, 10), shed: 5, took: time.Second}},
+		"offered and sent 100/s, 0/s answered well: the server is the limit":                                                     {rate: 100, sent: 100, tally: tally{failed: 1, took: time.Second}},
+		"offered and sent 99/s, 0/s answered well: the server is the limit":                                                      {rate: 100, sent: 99, unanswered: 1, tally: tally{took: time.Second}},
+		"offered and sent 100/s, and all answered well: no limit was reached":                                                    {rate: 100, sent: 100},
 	} {
 		if got := o.verdict(limit); !strings.HasPrefix(got, want) {
 			t.Errorf("%q, want %q", got, want)
@@ -31,13 +32,46 @@ func TestGeneratorIsTheLimit(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if o.keptUp() || o.sent >= rate || o.failed > 0 || !strings.Contains(o.verdict(ceiling{}), "the generator (at most 0/s here), not the server, is the limit") {
+		if o.keptUp() || o.sent >= rate || o.failed > 0 || !strings.Contains(o.verdict(ceiling{}), "the generator (0/s beside a server that does nothing), not the server, is the limit") {
 			t.Errorf("%d answers, sent %v/s: %s", len(o.latencies), o.sent, o.verdict(ceiling{}))
 		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Who never answers is not waited for, however long an answer may take.
+func TestOpenIsNotPatient(t *testing.T) {
+	url, _ := hanging(t)
+	s := &shot{url: url, status: http.StatusOK, length: anyLength}
+	start := time.Now()
+	o, err := open(t.Context(), steady(100, 100*time.Millisecond), func() *shot { return s })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if waited := time.Since(start); waited > answerTimeout/2 {
+		t.Errorf("it waited for %v", waited)
+	}
+	if o.unanswered != 10 || o.failed+o.shed+len(o.latencies) > 0 || o.lostPercent() != 100 {
+		t.Errorf("%d unanswered, %d failed, %d shed, %d answered", o.unanswered, o.failed, o.shed, len(o.latencies))
+	}
+	if all := o.failures(); len(all) != 1 || !strings.Contains(all[0].Error(), "10 of 10: it was not answered in time") {
+		t.Error(all)
+	}
+	o.sent = o.rate // a busy machine may have been late
+	if v := o.verdict(ceiling{}); !strings.HasSuffix(v, "the server is the limit") {
+		t.Error(v)
+	}
+}
+
+// However large the answers are, those in flight are no more than a few hundred megabytes.
+func TestMaxConnections(t *testing.T) {
+	for length, most := range map[int]int{1 << 20: 256, 64 << 20: 64, 1 << 10: 10_000, anyLength: 4096} {
+		if got := maxConnections(length); got > most || got < 64 {
+			t.Errorf("%d connections for answers of %d bytes, want at most %d", got, length, most)
+		}
 	}
 }
 

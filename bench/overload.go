@@ -38,8 +38,28 @@ func overloadScenario(ctx context.Context, r *run) error {
 // end of the queue is reached in the time that is offered.
 const overloadQueue = 128
 
+// A cold rendition has one of so many widths, from the first on, and qualities.
+const (
+	coldWidth, coldWidths      = 100, 700
+	coldQuality, coldQualities = 30, 60
+)
+
+// copies is of how many files of the same picture a round's renditions are, so that none is asked for twice: by far more than
+// can be made.
+func (s overloadSize) copies() int {
+	perSecond := max(s.rate, 1000*float64(runtime.GOMAXPROCS(0)))
+	loads := 1.0
+	for _, load := range s.loads {
+		loads += load
+	}
+	return 1 + int(s.lasts.Seconds()*perSecond*loads)/(coldWidths*coldQualities)
+}
+
 // overload offers cold renditions at multiples of what a subject can make, while others ask for what is in hand.
 func overload(ctx context.Context, r *run, size overloadSize) (err error) {
+	if size.rate > 0 {
+		size.loads = []float64{1} // of that rate
+	}
 	f, err := openField(ctx, r, "ASSETMATRIX_RENDER_QUEUE="+strconv.Itoa(overloadQueue))
 	if err != nil {
 		return err
@@ -52,14 +72,20 @@ func overload(ctx context.Context, r *run, size overloadSize) (err error) {
 	}
 	original := corpus.File{Name: "overload.jpg", Type: "image/jpeg", Width: size.original[0], Height: size.original[1], Data: data}
 	b := &overloadBench{studio: newStudio(f), size: size, limits: map[*subject]*answered{}}
-	if err := b.freshen(ctx, []corpus.File{original}, "", 0); err != nil {
-		return err
-	}
 	if b.limit, err = generatorCeiling(ctx, 8<<10, size.lasts/4); err != nil {
 		return err
 	}
 	for round := range size.rounds {
-		if err := b.round(ctx, "overload", round, size.rounds, b.subjects, func(s *subject) error { return b.load(ctx, s) }); err != nil {
+		b.files = b.files[:0]
+		for i := range size.copies() {
+			copied := original
+			copied.Name = fmt.Sprintf("r%d/overload-%d.jpg", round, i)
+			b.files = append(b.files, copied)
+		}
+		if err := b.freshen(ctx, b.files, "", round); err != nil {
+			return err
+		}
+		if err := b.round(ctx, "overload", round, size.rounds, b.subjects, func(t turn) error { return b.load(ctx, t) }); err != nil {
 			return err
 		}
 	}
@@ -73,21 +99,24 @@ type overloadBench struct {
 	size   overloadSize
 	limit  ceiling
 	limits map[*subject]*answered
+	files  []corpus.File // of the round
 	asked  atomic.Int64
 }
 
-// answered is what came of the offers to a subject: of each load what was offered and answered in each round, a second, and
-// what hits took meanwhile, in ms.
+// answered is what came of the offers to a subject: of each load which multiple of the capacity it was in each round, what was
+// offered and answered, a second, and what hits took meanwhile, in ms.
 type answered struct {
-	offered, goodput, p50, p99 []samples
-	verdicts                   []string
+	multiple, offered, goodput, p50, p99 []samples
+	verdicts                             []string
 }
 
 // cold is a rendition that nobody has asked for before. Widths come in an order in which any few of them are as much work as any
 // others.
 func (b *overloadBench) cold(s *subject) *shot {
 	n := int(b.asked.Add(1))
-	w := want{file: "overload.jpg", width: 100 + n*389%700, format: asset.JPEG, quality: 30 + n/700%60}
+	width, n := n*389%coldWidths, n/coldWidths // 389 and 700 have no divisor in common
+	file, quality := n%len(b.files), n/len(b.files)%coldQualities
+	w := want{file: b.files[file].Name, width: coldWidth + width, format: asset.JPEG, quality: coldQuality + quality}
 	url, err := b.url(s, w)
 	if err != nil {
 		return &shot{url: s.base, status: http.StatusOK, body: func(string, []byte) error { return err }}
@@ -96,34 +125,43 @@ func (b *overloadBench) cold(s *subject) *shot {
 }
 
 // load finds a subject's capacity, and offers it multiples of that.
-func (b *overloadBench) load(ctx context.Context, s *subject) error {
+func (b *overloadBench) load(ctx context.Context, t turn) error {
+	s := t.subject
 	most, err := closed(ctx, 2*runtime.GOMAXPROCS(0), b.size.lasts, func() *shot { return b.cold(s) })
 	if err != nil {
 		return err
 	}
-	if most.failed > 0 {
-		return most.failure
+	if err := most.whole(); err != nil {
+		return err
 	}
 	capacity := most.perSecond()
-	b.note("overload_capacity_per_second", "img/s", s, capacity)
+	b.note("overload_capacity_per_second", "img/s", t, capacity)
 	warm := b.cold(s)
 	if _, err := askOnce(ctx, warm); err != nil {
 		return err
 	}
-	if b.size.rate > 0 {
-		b.size.loads = []float64{rounded(b.size.rate / capacity)}
-		return b.offer(ctx, s, 0, b.size.loads[0], b.size.rate, warm)
+	if b.limits[s] == nil {
+		n := len(b.size.loads)
+		b.limits[s] = &answered{make([]samples, n), make([]samples, n), make([]samples, n), make([]samples, n), make([]samples, n), make([]string, n)}
 	}
 	for i, load := range b.size.loads {
-		if err := b.offer(ctx, s, i, load, load*capacity, warm); err != nil {
+		rate := load * capacity
+		if b.size.rate > 0 {
+			rate = b.size.rate
+		}
+		if err := b.offer(ctx, t, i, rate, capacity, warm); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// offer offers renditions at a rate, and hits beside them.
-func (b *overloadBench) offer(ctx context.Context, s *subject, i int, load, rate float64, warm *shot) error {
+// offer offers renditions at a rate, which is the i-th of the loads, and hits beside them.
+func (b *overloadBench) offer(ctx context.Context, t turn, i int, rate, capacity float64, warm *shot) error {
+	s, name := t.subject, "overload_at_rate"
+	if b.size.rate == 0 {
+		name = "overload_" + loadName(b.size.loads[i])
+	}
 	var hits, renders *offer
 	var hitErr, err error
 	var offering sync.WaitGroup
@@ -136,31 +174,33 @@ func (b *overloadBench) offer(ctx context.Context, s *subject, i int, load, rate
 		return err
 	}
 	if keptUp := renders.keptUp() && hits.keptUp(); keptUp && (renders.failed > 0 || hits.failed > 0) {
-		return fmt.Errorf("at %s × its capacity it answers wrongly: %w", number(load), errors.Join(renders.failure, hits.failure))
+		return fmt.Errorf("at %s × its capacity it answers wrongly: %w", number(rate/capacity), errors.Join(renders.failure, hits.failure))
 	}
-	if b.limits[s] == nil {
-		n := len(b.size.loads)
-		b.limits[s] = &answered{make([]samples, n), make([]samples, n), make([]samples, n), make([]samples, n), make([]string, n)}
+	if hit := len(renders.tiers["memory"]) + len(renders.tiers["disk"]); hit > 0 {
+		return fmt.Errorf("%d of %d renditions had been asked for before, as there are only so many different ones; give a smaller --rate", hit, len(renders.latencies))
 	}
 	l := b.limits[s]
 	l.verdicts[i] = renders.verdict(b.limit)
 	if !renders.keptUp() || !hits.keptUp() {
 		return nil // the generator's figures, not the subject's
 	}
+	l.multiple[i] = append(l.multiple[i], rate/capacity)
 	l.offered[i] = append(l.offered[i], renders.sent)
 	l.goodput[i] = append(l.goodput[i], renders.perSecond())
 	l.p50[i] = append(l.p50[i], ms(hits.latencies.at(0.5)))
 	l.p99[i] = append(l.p99[i], ms(hits.latencies.at(0.99)))
-	name := "overload_" + loadName(load)
-	if b.size.rate > 0 {
-		name = "overload_at_rate"
-	}
-	b.note(name+"_goodput_per_second", "img/s", s, renders.perSecond())
-	b.note(name+"_shed_percent", "%", s, 100*float64(renders.shed)/float64(renders.shed+len(renders.latencies)))
-	b.note(name+"_hit_shed_percent", "%", s, 100*float64(hits.shed)/float64(hits.shed+len(hits.latencies)))
-	b.note(name+"_hit_p50_ms", "ms", s, ms(hits.latencies.at(0.5)))
-	b.note(name+"_hit_p99_ms", "ms", s, ms(hits.latencies.at(0.99)))
+	b.note(name+"_goodput_per_second", "img/s", t, renders.perSecond())
+	b.note(name+"_shed_percent", "%", t, renders.lostPercent())
+	b.note(name+"_hit_shed_percent", "%", t, hits.lostPercent())
+	b.note(name+"_hit_p50_ms", "ms", t, ms(hits.latencies.at(0.5)))
+	b.note(name+"_hit_p99_ms", "ms", t, ms(hits.latencies.at(0.99)))
 	return nil
+}
+
+// lostPercent is which part was shed, or not answered in time, which is the same for who asks.
+func (o *offer) lostPercent() float64 {
+	lost := o.shed + o.unanswered
+	return 100 * float64(lost) / float64(max(1, lost+len(o.latencies)))
 }
 
 // loadName spells a multiple as a part of a figure's name: 0_5x, 4x.
@@ -185,11 +225,14 @@ func (b *overloadBench) finish() {
 			continue
 		}
 		answered, p50, p99 := Series{Name: s.name}, Series{Name: s.name + ", half of them"}, Series{Name: s.name + ", 99 %"}
-		for i, load := range b.size.loads {
-			t.Rows = append(t.Rows, []string{fmt.Sprintf("%s, %s × its capacity", s.name, number(load)), l.verdicts[i]})
+		for i := range b.size.loads {
 			if len(l.offered[i]) == 0 {
+				t.Rows = append(t.Rows, []string{s.name, l.verdicts[i]})
+				b.report.note(s.name + ": " + l.verdicts[i])
 				continue
 			}
+			load := l.multiple[i].median()
+			t.Rows = append(t.Rows, []string{fmt.Sprintf("%s, %s × its capacity", s.name, number(load)), l.verdicts[i]})
 			answered.Points = append(answered.Points, Point{l.offered[i].median(), l.goodput[i].median()})
 			p50.Points = append(p50.Points, Point{load, l.p50[i].median()})
 			p99.Points = append(p99.Points, Point{load, l.p99[i].median()})

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,7 +29,7 @@ const pictureTypes = "JPEG, PNG, WebP, AVIF, GIF or PDF files"
 // say decides their type. Hidden files and directories are left out, and links to directories are not followed.
 //
 // Its errors say which file is to blame and what to do.
-func loadPictures(dir string) ([]corpus.File, error) {
+func loadPictures(ctx context.Context, dir string) ([]corpus.File, error) {
 	names, err := pictureNames(dir)
 	if err != nil {
 		return nil, err
@@ -38,6 +39,12 @@ func loadPictures(dir string) ([]corpus.File, error) {
 	}
 	var files []corpus.File
 	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := asset.CheckName(name); err != nil {
+			return nil, fmt.Errorf("%q cannot be an asset's name: %w; rename the file or take it out of the directory", name, err)
+		}
 		f, err := loadPicture(filepath.Join(dir, filepath.FromSlash(name)))
 		if err != nil {
 			return nil, err
@@ -109,7 +116,10 @@ func loadPicture(path string) (corpus.File, error) {
 	if f.Type == "application/pdf" {
 		return f, nil
 	}
-	if f.Width, f.Height, err = shownSize(f); err != nil {
+	if f.Width, f.Height, err = shownSize(f); err == nil {
+		err = whole(data)
+	}
+	if err != nil {
 		return corpus.File{}, fmt.Errorf("%s: libvips cannot read the %s: %w; repair it or take it out of the directory", path, f.Type, err)
 	}
 	return f, nil
@@ -122,6 +132,21 @@ func looksLike(data []byte) string {
 	}
 	mediaType, _, _ := mime.ParseMediaType(http.DetectContentType(data))
 	return mediaType
+}
+
+// whole decodes a picture, as small as its format allows, and fails when something is missing of it.
+func whole(data []byte) error {
+	strictly := vips.NewImportParams()
+	strictly.FailOnError.Set(true)
+	p, err := vips.LoadThumbnailFromBuffer(data, 64, maxCoord, vips.InterestingNone, vips.SizeDown, strictly)
+	if err != nil {
+		return corpus.Plain(err)
+	}
+	defer p.Close()
+	if _, err = p.ToBytes(); err != nil {
+		return corpus.Plain(err)
+	}
+	return nil
 }
 
 // shownSize asks libvips, which reads the header only: [transform.Header] knows no orientation.
@@ -142,14 +167,16 @@ func shownSize(f corpus.File) (width, height int, err error) {
 	return width, height, nil
 }
 
-// pictures are those of the directory that was given, or drawn ones.
-func (r *run) pictures() ([]corpus.File, error) {
-	if r.Corpus != "" {
-		files, err := loadPictures(r.Corpus)
-		if err != nil {
+// pictures are those of the directory that was given, which are read once, or drawn ones.
+func (r *run) pictures(ctx context.Context) (files []corpus.File, err error) {
+	if r.Corpus == "" {
+		return corpus.Set(ctx, r.Quick, 1, func(done, total int) { r.progress("drawing pictures", done, total) })
+	}
+	if r.loaded == nil {
+		r.progress("reading pictures", 0, 1)
+		if r.loaded, err = loadPictures(ctx, r.Corpus); err != nil && ctx.Err() == nil {
 			return nil, askedWrongly("--corpus: %w", err)
 		}
-		return files, nil
 	}
-	return corpus.Set(r.Quick, 1, func(done, total int) { r.progress("drawing pictures", done, total) })
+	return r.loaded, err
 }

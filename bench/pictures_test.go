@@ -27,7 +27,7 @@ func album(t *testing.T, files map[string][]byte) string {
 }
 
 func TestLoadPictures(t *testing.T) {
-	drawn, err := corpus.Set(true, 5, nil)
+	drawn, err := corpus.Set(t.Context(), true, 5, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestLoadPictures(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{dir, dir + "/", link} {
-		files, err := loadPictures(dir)
+		files, err := loadPictures(t.Context(), dir)
 		if err != nil || len(files) != len(want) {
 			t.Fatalf("%d files of %d, %v", len(files), len(want), err)
 		}
@@ -67,7 +67,7 @@ func TestLoadPicturesExplains(t *testing.T) {
 	}
 	explains := func(dir string, words ...string) {
 		t.Helper()
-		_, err := loadPictures(dir)
+		_, err := loadPictures(t.Context(), dir)
 		if err == nil {
 			t.Errorf("no error, want %q", words)
 			return
@@ -88,6 +88,9 @@ func TestLoadPicturesExplains(t *testing.T) {
 	explains(album(t, map[string][]byte{"a.jpg": jpg, "x.jpg": []byte("hello")}), "x.jpg is no picture (text/plain); take it out")
 	explains(album(t, map[string][]byte{"empty.jpg": nil}), "empty.jpg is no picture (it is empty)")
 	explains(album(t, map[string][]byte{"sub/cut.jpg": jpg[:40]}), "sub/cut.jpg: the image/jpeg is damaged or incomplete", "take it out")
+	explains(album(t, map[string][]byte{"half.jpg": jpg[:len(jpg)/2]}), "half.jpg: libvips cannot read the image/jpeg", "repair it or take it out")
+	explains(album(t, map[string][]byte{"a\nb.jpg": jpg}), `"a\nb.jpg" cannot be an asset's name`, "rename the file")
+	explains(album(t, map[string][]byte{`a\b.jpg`: jpg}), `"a\\b.jpg" cannot be an asset's name`, "rename the file")
 	scan := bytes.Index(jpg, []byte{0xff, 0xda}) // libvips wants to see it, our own reader ends before
 	explains(album(t, map[string][]byte{"cut.jpg": jpg[:scan]}), "cut.jpg: libvips cannot read the image/jpeg", "take it out")
 }

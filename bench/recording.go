@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -38,13 +40,16 @@ func Record(trace io.Writer, logs ...io.Reader) (taken, lines int, err error) {
 	var all []logged
 	for _, log := range logs {
 		in := bufio.NewScanner(log)
-		in.Buffer(nil, 1<<20)
+		in.Buffer(nil, maxLogLine)
 		for ; in.Scan(); lines++ {
 			if l, ok := parseLogged(in.Bytes()); ok {
 				all = append(all, l)
 			}
 		}
 		if err := in.Err(); err != nil {
+			if errors.Is(err, bufio.ErrTooLong) {
+				return 0, lines, askedWrongly("line %d is longer than %d MiB, which no access log has; give one of assetmatrix (JSON lines), or in the Common Log Format", lines+1, maxLogLine>>20)
+			}
 			return 0, lines, fmt.Errorf("the access log cannot be read: %w", err)
 		}
 	}
@@ -82,8 +87,12 @@ func parseOwnLog(line []byte) (logged, bool) {
 	if json.Unmarshal(line, &l) != nil || l.Msg != "request" {
 		return logged{}, false
 	}
-	return logged{at: l.Time, path: l.Path}, !l.Time.IsZero() && wanted(l.Method, l.Path, l.Status)
+	isCut := strings.HasSuffix(l.Path, "…")
+	return logged{at: l.Time, path: l.Path}, !isCut && !l.Time.IsZero() && wanted(l.Method, l.Path, l.Status)
 }
+
+// maxLogLine is how long a line of an access log is at most, in bytes.
+const maxLogLine = 1 << 20
 
 var commonLog = regexp.MustCompile(`^\S+ \S+ \S+ \[([^\]]+)\] "(\S+) (\S+)[^"]*" (\d{3})`)
 
@@ -95,6 +104,9 @@ func parseCommonLog(line []byte) (logged, bool) {
 	at, err := time.Parse("02/Jan/2006:15:04:05 -0700", string(parts[1]))
 	status, _ := strconv.Atoi(string(parts[4])) // three digits
 	path := string(parts[3])
+	if u, err := url.Parse(path); err == nil && u.IsAbs() { // as varnishncsa writes it
+		path = u.RequestURI()
+	}
 	return logged{at: at, path: path, coarse: true}, err == nil && wanted(string(parts[2]), path, status)
 }
 
@@ -116,6 +128,9 @@ func spreadSeconds(all []logged) {
 	}
 }
 
+// maxTraceMS is when the last visit of a trace may be, in milliseconds: within a year.
+const maxTraceMS = 366 * 24 * 60 * 60 * 1000
+
 // readTrace reads what [Record] wrote.
 func readTrace(path string) ([]Visit, error) {
 	text, err := os.ReadFile(path)
@@ -131,8 +146,8 @@ func readTrace(path string) ([]Visit, error) {
 		decoder.DisallowUnknownFields()
 		if err := decoder.Decode(&v); errors.Is(err, io.EOF) {
 			continue // an empty line
-		} else if err != nil || decoder.More() || v.AtMS < 0 || len(v.Path) < 2 || v.Path[0] != '/' {
-			return nil, askedWrongly(`--trace: line %d of %s is no visit such as {"at_ms":0,"path":"/shop/w=400/hero.jpg"}; make a trace with assetmatrix bench record ACCESS_LOG`, n, path)
+		} else if err != nil || decoder.More() || v.AtMS < 0 || v.AtMS > maxTraceMS || len(v.Path) < 2 || v.Path[0] != '/' {
+			return nil, askedWrongly(`--trace: line %d of %s is no visit such as {"at_ms":0,"path":"/shop/w=400/hero.jpg"}, within a year of the first; make a trace with assetmatrix bench record ACCESS_LOG`, n, path)
 		}
 		visits = append(visits, v)
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 func TestRecord(t *testing.T) {
@@ -31,11 +32,12 @@ func TestRecord(t *testing.T) {
 {"time":"2026-03-01T10:00:03Z","msg":"request","method":"GET","path":"/shop/never","status":0}
 {"msg":"request","method":"GET","path":"/shop/sometime","status":200}
 {"time":"2026-03-01T10:00:03Z","msg":"serving","path":"/shop/w=400/b.jpg","method":"GET","status":200}
+{"time":"2026-03-01T10:00:03Z","msg":"request","method":"GET","path":"/shop/w=400/cut…","status":200}
 {"time":"2026-03-01T1
 `
 	records(`{"at_ms":0,"path":"/shop/thumb/a%20b.jpg"}
 {"at_ms":1250,"path":"/shop/w=400/b.jpg?v=1"}
-`, 2, 9, own)
+`, 2, 10, own)
 	const common = `10.0.0.1 - - [01/Mar/2026:11:00:01 +0100] "GET /a/w=1/1.jpg HTTP/1.1" 200 123 "-" "curl/8"
 10.0.0.1 - frank [01/Mar/2026:11:00:01 +0100] "GET /a/w=1/2.jpg HTTP/2.0" 206 123
 ::1 - - [01/Mar/2026:10:00:01 +0000] "GET /a/w=1/3.jpg" 200 -
@@ -43,14 +45,14 @@ func TestRecord(t *testing.T) {
 10.0.0.1 - - [01/Mar/2026:10:00:01 +0000] "GET /a/w=1/5.jpg HTTP/1.1" 499 1
 10.0.0.1 - - [01/Mar/2026:10:00:01 +0000] "GET http://other/ HTTP/1.1" 200 1
 10.0.0.1 - - [32/Mar/2026:10:00:01 +0000] "GET /a/w=1/6.jpg HTTP/1.1" 200 1
-10.0.0.1 - - [01/Mar/2026:10:00:02 +0000] "GET /a/w=1/7.jpg HTTP/1.1" 301 1
+10.0.0.1 - - [01/Mar/2026:10:00:02 +0000] "GET http://other:80/a/w=1/7%20.jpg?v=1 HTTP/1.1" 301 1
 
 nonsense
 `
 	records(`{"at_ms":0,"path":"/a/w=1/1.jpg"}
 {"at_ms":333,"path":"/a/w=1/2.jpg"}
 {"at_ms":666,"path":"/a/w=1/3.jpg"}
-{"at_ms":1000,"path":"/a/w=1/7.jpg"}
+{"at_ms":1000,"path":"/a/w=1/7%20.jpg?v=1"}
 `, 4, 10, common)
 	// A log with whole seconds beside one with fractions.
 	records(`{"at_ms":0,"path":"/a/b/1"}
@@ -68,8 +70,10 @@ func TestRecordFails(t *testing.T) {
 	}
 	_, _, err = Record(io.Discard)
 	asked(t, err, "none of 0 lines")
-	if _, _, err = Record(io.Discard, strings.NewReader(strings.Repeat("x", 2<<20))); err == nil || errors.Is(err, ErrAsked) {
-		t.Errorf("a line without an end: %v", err)
+	_, _, err = Record(io.Discard, strings.NewReader("nonsense\n"+strings.Repeat("x", 2<<20)))
+	asked(t, err, "line 2 is longer than 1 MiB")
+	if _, _, err = Record(io.Discard, iotest.ErrReader(io.ErrUnexpectedEOF)); !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, ErrAsked) {
+		t.Errorf("a log that cannot be read: %v", err)
 	}
 	log := strings.NewReader(`- - - [01/Mar/2026:10:00:01 +0000] "GET /a/b/1" 200`)
 	if _, _, err := Record(failingWriter{}, log); err == nil {

@@ -36,8 +36,8 @@ func renderScenario(ctx context.Context, r *run) error {
 }
 
 // stills are the pictures that every subject is expected to render: no pages, nothing that moves.
-func (r *run) stills() (stills []corpus.File, err error) {
-	files, err := r.pictures()
+func (r *run) stills(ctx context.Context) (stills []corpus.File, err error) {
+	files, err := r.pictures(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func renders(ctx context.Context, r *run, size renderSize) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	files, err := r.stills()
+	files, err := r.stills(ctx)
 	if err != nil {
 		return err
 	}
@@ -165,8 +165,8 @@ func (b *studio) warmUp(ctx context.Context, file corpus.File) error {
 	if err := b.freshen(ctx, []corpus.File{file}, prefix, -1); err != nil {
 		return err
 	}
-	return b.round(ctx, "warming up", 0, 1, b.subjects, func(s *subject) error {
-		_, _, err := b.make(ctx, s, wants, runtime.GOMAXPROCS(0))
+	return b.round(ctx, "warming up", 0, 1, b.subjects, func(t turn) error {
+		_, _, err := b.make(ctx, t.subject, wants, runtime.GOMAXPROCS(0))
 		return err
 	})
 }
@@ -183,45 +183,55 @@ func fresh(f corpus.File, run string, n int) []byte {
 
 // measure lets every subject make renditions, and notes what they took.
 func (b *studio) measure(ctx context.Context, name string, round, rounds int, wants []want, connections int) error {
-	return b.round(ctx, name, round, rounds, b.subjects, func(s *subject) error {
-		t, used, err := b.make(ctx, s, wants, connections)
+	return b.round(ctx, name, round, rounds, b.subjects, func(t turn) error {
+		made, used, err := b.make(ctx, t.subject, wants, connections)
 		if errors.Is(err, errNotOffered) {
 			return nil // it has other figures
 		}
 		if err != nil {
 			return err
 		}
-		b.note(name+"_per_second", "img/s", s, t.perSecond())
-		b.noteUsage(name, s, used, float64(len(wants)))
+		b.note(name+"_per_second", "img/s", t, made.perSecond())
+		b.noteUsage(name, t, used, float64(len(wants)))
 		return nil
 	})
 }
 
 // noteUsage notes the CPU time for one of n, and the memory.
-func (b *studio) noteUsage(name string, s *subject, used usage, n float64) {
+func (b *studio) noteUsage(name string, t turn, used usage, n float64) {
 	if used.known {
-		b.note(name+"_cpu_ms", "ms", s, ms(used.cpu)/n)
+		b.note(name+"_cpu_ms", "ms", t, ms(used.cpu)/n)
 	}
 	if used.peakRSS > 0 {
-		b.note(name+"_peak_rss_mb", "MB", s, float64(used.peakRSS)/1e6)
+		b.note(name+"_peak_rss_mb", "MB", t, float64(used.peakRSS)/1e6)
 	}
 }
 
-func (b *studio) note(name, unit string, s *subject, v float64) {
+func (b *studio) note(name, unit string, t turn, v float64) {
 	c := b.byName[name]
 	if c == nil {
 		c = newComparison(name, unit)
 		b.byName[name] = c
 		b.comparisons = append(b.comparisons, c)
 	}
-	c.add(s, v)
+	c.add(t, v)
 }
 
 // make lets a subject make renditions; one that is not what was wanted is an error.
 func (b *studio) make(ctx context.Context, s *subject, wants []want, connections int) (t *tally, used usage, err error) {
 	if s == b.loop {
-		return b.inProcess(ctx, wants, connections)
+		t, used, err = b.inProcess(ctx, wants, connections)
+	} else {
+		t, used, err = b.request(ctx, s, wants, connections)
 	}
+	if err == nil {
+		err = t.whole()
+	}
+	return t, used, err
+}
+
+// request asks a subject for renditions.
+func (b *studio) request(ctx context.Context, s *subject, wants []want, connections int) (t *tally, used usage, err error) {
 	shots := make([]shot, len(wants))
 	for i, w := range wants {
 		url, err := b.url(s, w)
@@ -234,9 +244,6 @@ func (b *studio) make(ctx context.Context, s *subject, wants []want, connections
 		t, err = each(ctx, connections, shots)
 		return err
 	})
-	if err == nil && t.failed > 0 {
-		err = fmt.Errorf("%d of %d renditions are wrong: %w", t.failed, len(wants), t.failure)
-	}
 	return t, used, err
 }
 
@@ -272,7 +279,7 @@ func (b *studio) reportTo(r *Report, title string) {
 	if len(t.Rows) > 0 {
 		r.table(t)
 	}
-	r.table(b.subjectsTable())
+	b.reportSubjects()
 }
 
 // inProcess makes renditions with libvips in this process, so many at a time: what no server can be cheaper than that makes
@@ -306,10 +313,7 @@ func (b *studio) inProcess(ctx context.Context, wants []want, connections int) (
 		t.merge(&tallies[i])
 	}
 	t.latencies = newDistribution(t.latencies)
-	if t.failed > 0 {
-		err = t.failure
-	}
-	return t, used, errors.Join(err, ctx.Err())
+	return t, used, ctx.Err()
 }
 
 // distribute hands wants out until all are, or ctx ends.

@@ -22,12 +22,16 @@ func imgproxy(t *testing.T, spoil func(w want) want) (url string) {
 	if err := corpus.StartVips(); err != nil {
 		t.Fatal(err)
 	}
-	return answering(t, func(w http.ResponseWriter, r *http.Request) {
+	return answering(t, playImgproxy(t, spoil))
+}
+
+func playImgproxy(t *testing.T, spoil func(w want) want) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Server", "imgproxy")
 		if parts := imgproxyURL.FindStringSubmatch(r.URL.EscapedPath()); parts != nil {
 			_, _ = w.Write(renditionOf(t, parts, spoil))
 		}
-	})
+	}
 }
 
 func renditionOf(t *testing.T, parts []string, spoil func(w want) want) []byte {
@@ -127,15 +131,17 @@ func TestStills(t *testing.T) {
 	}
 	r := testRun(t)
 	r.Corpus = album(t, map[string][]byte{"a.jpg": jpg, "b.pdf": pdf})
-	stills, err := r.stills()
+	stills, err := r.stills(t.Context())
 	if err != nil || len(stills) != 1 || stills[0].Name != "a.jpg" {
 		t.Errorf("%v, %v", stills, err)
 	}
+	r = testRun(t)
 	r.Corpus = album(t, map[string][]byte{"b.pdf": pdf})
-	_, err = r.stills()
+	_, err = r.stills(t.Context())
 	asked(t, err, r.Corpus, "give a directory with JPEG, PNG, WebP, AVIF or GIF files")
+	r = testRun(t)
 	r.Corpus = t.TempDir()
-	_, err = r.stills()
+	_, err = r.stills(t.Context())
 	asked(t, err, "--corpus: there is no picture in")
 }
 

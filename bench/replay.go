@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/assetmatrix/assetmatrix/asset"
 	"github.com/assetmatrix/assetmatrix/control/client"
 )
 
@@ -23,15 +24,19 @@ func replayScenario(ctx context.Context, r *run) (err error) {
 	if err != nil {
 		return err
 	}
+	var wanted replayed
+	if r.Target == "" {
+		if wanted, err = wantedBy(visits); err != nil {
+			return err
+		}
+	}
 	f, err := openField(ctx, r)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
-	if f.Target == "" {
-		if err := f.populate(ctx, visits); err != nil {
-			return err
-		}
+	if err := f.populate(ctx, wanted); err != nil {
+		return err
 	}
 	limit, err := generatorCeiling(ctx, 16<<10, 300*time.Millisecond)
 	if err != nil {
@@ -66,34 +71,53 @@ func (r *run) scheduleOf(visits []Visit) schedule {
 	}}
 }
 
-// populate makes what the visits ask for: their products, with what is no option as a preset, and a picture for each name.
-func (f *field) populate(ctx context.Context, visits []Visit) error {
-	products, names := map[string]map[string]string{}, map[[2]string]bool{}
+// replayed is what a trace asks for: products with their presets, and names in them.
+type replayed struct {
+	products map[string]map[string]string
+	names    map[[2]string]bool
+}
+
+// wantedBy takes what is no option as a preset.
+func wantedBy(visits []Visit) (replayed, error) {
+	w := replayed{map[string]map[string]string{}, map[[2]string]bool{}}
 	for _, v := range visits {
 		product, options, name, ok := pathParts(v.Path)
 		if !ok {
 			continue
 		}
-		if products[product] == nil {
-			products[product] = map[string]string{}
+		preset, _, _ := strings.Cut(options, ",")
+		isPreset := !strings.Contains(preset, "=") && preset != "original" && preset != "info"
+		if !asset.ValidProductName(product) || asset.CheckName(name) != nil || isPreset && !asset.ValidPresetName(preset) {
+			return w, askedWrongly("--trace: %s is no path of assetmatrix, which has /product/options/name; take it out of the trace, or replay it at the server that has it (--target)", v.Path)
 		}
-		if preset, _, _ := strings.Cut(options, ","); !strings.Contains(preset, "=") && preset != "original" && preset != "info" {
-			products[product][preset] = fmt.Sprintf("w=%d", 80+hashOf(preset)%1000)
+		if w.products[product] == nil {
+			w.products[product] = map[string]string{}
 		}
-		names[[2]string{product, name}] = true
+		if isPreset {
+			w.products[product][preset] = fmt.Sprintf("w=%d", 80+hashOf(preset)%1000)
+		}
+		w.names[[2]string{product, name}] = true
 	}
-	for product, presets := range products {
+	return w, nil
+}
+
+// populate makes what is wanted, with a picture for each name.
+func (f *field) populate(ctx context.Context, w replayed) error {
+	if len(w.names) == 0 {
+		return nil
+	}
+	for product, presets := range w.products {
 		if _, err := f.subjects[0].api.PutProduct(ctx, product, client.ProductSpec{Presets: presets}); err != nil {
 			return fmt.Errorf("the trace's product %s: %w", product, err)
 		}
 	}
-	pictures, err := drawAll(min(len(names), 64), 300_000, func(done, total int) { f.progress("drawing pictures", done, total) })
+	pictures, err := drawAll(ctx, min(len(w.names), 64), 300_000, func(done, total int) { f.progress("drawing pictures", done, total) })
 	if err != nil {
 		return err
 	}
 	stored := 0
-	for at := range names {
-		f.progress("storing pictures", stored, len(names))
+	for at := range w.names {
+		f.progress("storing pictures", stored, len(w.names))
 		stored++
 		picture := pictures[hashOf(at[1])%uint32(len(pictures))]
 		if _, err := put(ctx, f.subjects[0].api, at[0], at[1], picture); err != nil {
@@ -134,21 +158,17 @@ func (f *field) reportReplay(o *offer, limit ceiling) {
 		r.figure("replay_p50_ms", ms(o.latencies.at(0.5)), "ms")
 		r.figure("replay_p99_ms", ms(o.latencies.at(0.99)), "ms")
 	}
-	r.figure("replay_failures", float64(o.failed), "")
+	r.figure("replay_failures", float64(o.failed+o.unanswered), "")
 	t := Table{Title: "The trace " + f.Trace, Head: distributionHead("")}
 	for _, tier := range append(hitTiers, "miss") {
 		t.Rows = append(t.Rows, o.tiers[tier].row(tier))
 	}
 	t.Rows = append(t.Rows, o.latencies.row("all"))
 	r.table(t)
-	var failures []error
-	if o.failure != nil {
-		failures = append(failures, o.failure)
-	}
 	var behind *offer
 	if !o.keptUp() {
 		behind = o
 	}
-	r.table(f.who(limit, behind, failures))
+	f.reportWho(limit, behind, o.failures())
 	r.plot(latencyPlot("The trace, replayed", o.latencies.series("all"), p.all.series("hits")))
 }

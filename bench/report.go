@@ -19,6 +19,9 @@ type Report struct {
 	Figures     []*Figure   `json:"figures"`
 	Tables      []Table     `json:"-"`
 	Plots       []Plot      `json:"-"`
+	// Notes say what the figures do not have and why: who was left out, and where the generator was the limit. The tables say it
+	// as well.
+	Notes []string `json:"-"`
 }
 
 // A Figure is one measured value: that of the run, or the median of its rounds.
@@ -86,6 +89,8 @@ func (r *Report) add(f *Figure) *Figure {
 func (r *Report) table(t Table) { r.Tables = append(r.Tables, t) }
 
 func (r *Report) plot(p Plot) { r.Plots = append(r.Plots, p) }
+
+func (r *Report) note(text string) { r.Notes = append(r.Notes, text) }
 
 // Print writes the report for a person: the environment, the figures, and the tables behind them. Before it stand the lines
 // of [Report.Benchmarks], which benchstat finds among the rest.

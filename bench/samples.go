@@ -41,17 +41,6 @@ func (s samples) series(name string) Series {
 	return line
 }
 
-// over divides each round by the same round of another, which was next to it in time. Nothing is divided by 0: that is less
-// than can be measured.
-func (s samples) over(other samples) (ratios samples) {
-	for i := range min(len(s), len(other)) {
-		if other[i] != 0 {
-			ratios = append(ratios, s[i]/other[i])
-		}
-	}
-	return ratios
-}
-
 // A ratio is the median of rounds that were divided by rounds, and the interval that holds it with a confidence of 95 %.
 type ratio struct{ center, low, high float64 }
 

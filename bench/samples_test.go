@@ -29,21 +29,6 @@ func TestMedian(t *testing.T) {
 	}
 }
 
-// Rounds are divided by their neighbours in time, and nothing by nothing.
-func TestOver(t *testing.T) {
-	over := func(a, b, want samples) {
-		t.Helper()
-		if got := a.over(b); !slices.Equal(got, want) {
-			t.Errorf("%v over %v is %v, want %v", a, b, got, want)
-		}
-	}
-	over(samples{10, 20, 30}, samples{5, 40, 10}, samples{2, 0.5, 3})
-	over(samples{10, 20, 30}, samples{5}, samples{2})
-	over(samples{10, 20}, samples{0, 5}, samples{4})
-	over(samples{10}, samples{0}, nil)
-	over(nil, samples{1}, nil)
-}
-
 // With so many rounds the interval is from the first order statistic to the last but some, by the binomial distribution
 // (Conover, Practical Nonparametric Statistics, §3.2): of 6 the extremes, of 10 the second and the ninth.
 func TestRatio(t *testing.T) {

@@ -152,8 +152,9 @@ func (s *soaking) part(ctx context.Context, f *fault) (p soakPart, err error) {
 	if err := errors.Join(err, openErr); err != nil {
 		return p, err
 	}
-	failure := errors.Join(append(unwritten, o.failure)...)
-	p.failed, p.shed, p.sent = o.failed+len(unwritten), o.shed, o.failed+o.shed+len(o.latencies)
+	failure := errors.Join(append(unwritten, o.failures()...)...)
+	wrong := o.failed + o.unanswered
+	p.failed, p.shed, p.sent = wrong+len(unwritten), o.shed, wrong+o.shed+len(o.latencies)
 	s.requests += p.sent
 	if bad := p.failed; bad > 0 && (f == nil || !f.outage && bad > f.tolerated) {
 		s.calm += bad
@@ -375,7 +376,7 @@ func (s *soaking) reportTo(r *Report, lost []error) {
 	r.figure("soak_goroutines_growth_percent", grown(goroutines), "%")
 	r.figure("soak_descriptors_growth_percent", grown(files), "%")
 	r.table(s.faultTable())
-	r.table(s.who(ceiling{}, nil, s.failures))
+	s.reportWho(ceiling{}, nil, s.failures)
 	r.plot(s.line("Memory of the program and its workers", "MB", rss))
 	r.plot(s.line("Goroutines", "goroutines", goroutines))
 	r.plot(s.line("Open files", "files", files))

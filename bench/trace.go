@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -43,7 +45,7 @@ var presets = map[string]string{
 }
 
 // newTrace draws the pictures and decides what happens.
-func newTrace(s matrixSize, drawn func(done, total int)) (*trace, error) {
+func newTrace(ctx context.Context, s matrixSize, drawn func(done, total int)) (*trace, error) {
 	random := rand.New(rand.NewPCG(2, uint64(s.products)))
 	t := &trace{products: s.products}
 	seeds := s.originals
@@ -58,7 +60,7 @@ func newTrace(s matrixSize, drawn func(done, total int)) (*trace, error) {
 		seeds += len(r)
 		t.releases = append(t.releases, r)
 	}
-	pictures, err := drawAll(seeds, s.pixels, drawn)
+	pictures, err := drawAll(ctx, seeds, s.pixels, drawn)
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +132,7 @@ func assetName(asset int) string { return fmt.Sprintf("catalog/%04d.jpg", asset)
 func productName(product int) string { return fmt.Sprintf("shop-%02d", product) }
 
 // drawAll returns n pictures of about so many pixels, from half as many to twice as many, as JPEGs.
-func drawAll(n, pixels int, drawn func(done, total int)) ([][]byte, error) {
+func drawAll(ctx context.Context, n, pixels int, drawn func(done, total int)) ([][]byte, error) {
 	pictures, errs := make([][]byte, n), make([]error, n)
 	next, done := make(chan int), 0
 	var mu sync.Mutex // guards done
@@ -148,12 +150,12 @@ func drawAll(n, pixels int, drawn func(done, total int)) ([][]byte, error) {
 			}
 		})
 	}
-	for i := range n {
+	for i := 0; i < n && ctx.Err() == nil; i++ {
 		next <- i
 	}
 	close(next)
 	drawing.Wait()
-	return pictures, firstOf(errs)
+	return pictures, cmp.Or(ctx.Err(), firstOf(errs))
 }
 
 // sides are those of a picture in landscape or portrait format.

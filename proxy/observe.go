@@ -40,7 +40,8 @@ func (e Events) shed(reason string) {
 	}
 }
 
-// maxLoggedPath is how many bytes of a path the access log shows.
+// maxLoggedPath is how many bytes of a path the access log shows; behind them stands an ellipsis, which no path that was sent
+// as URLs are has.
 const maxLoggedPath = 512
 
 // observe reports the exchange to the events and the access log.
@@ -78,7 +79,10 @@ func (x *exchange) product() string {
 // loggedPath is the request target as sent, bounded. It is copied: a log handler may keep it.
 func (x *exchange) loggedPath() string {
 	raw := x.ctx.RequestURI()
-	return string(raw[:min(len(raw), maxLoggedPath)])
+	if len(raw) > maxLoggedPath {
+		return string(raw[:maxLoggedPath]) + "…"
+	}
+	return string(raw)
 }
 
 // source is the room that had the object, "" when none was loaded.

@@ -135,7 +135,7 @@ func TestAccessLog(t *testing.T) {
 		got.Bytes != 2048 || got.Source != "memory" || got.Revision != 42 || got.Client == "" {
 		t.Errorf("%+v", got)
 	}
-	if len(lines[1]) > maxLoggedPath+300 {
+	if len(lines[1]) > maxLoggedPath+300 || !strings.Contains(lines[1], `…"`) {
 		t.Error("a long path was logged whole")
 	}
 }

@@ -2,6 +2,7 @@ package corpus
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"image/gif"
 	"runtime"
@@ -23,8 +24,9 @@ type File struct {
 // (baseline, progressive, with a Display P3 profile, with EXIF orientation 6), PNG, WebP, AVIF and GIF (still and
 // animated), and a PDF. The quick set has all of these kinds in at most 4 megapixels. Sets of two seeds share no picture.
 //
-// Progress, which may be nil, is told how many files are drawn, never twice at the same time.
-func Set(quick bool, seed uint64, progress func(done, total int)) ([]File, error) {
+// Progress, which may be nil, is told how many files are drawn, never twice at the same time. When ctx ends it draws no further
+// file, and fails with ctx's error.
+func Set(ctx context.Context, quick bool, seed uint64, progress func(done, total int)) ([]File, error) {
 	recipes := full
 	if quick {
 		recipes = small
@@ -46,11 +48,14 @@ func Set(quick bool, seed uint64, progress func(done, total int)) ([]File, error
 			}
 		})
 	}
-	for i := range recipes {
+	for i := 0; i < len(recipes) && ctx.Err() == nil; i++ {
 		next <- i
 	}
 	close(next)
 	drawing.Wait()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	for _, err := range errs {
 		if err != nil {
 			return nil, err

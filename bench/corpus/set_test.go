@@ -14,7 +14,7 @@ import (
 
 func TestSetIsWhatItSays(t *testing.T) {
 	last := 0
-	files, err := Set(true, 7, func(done, total int) {
+	files, err := Set(t.Context(), true, 7, func(done, total int) {
 		if last++; done != last || total != len(small) {
 			t.Errorf("progress %d of %d after %d", done, total, last-1)
 		}

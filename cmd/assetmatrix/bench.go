@@ -33,17 +33,27 @@ everything was measured.`,
 			"  assetmatrix bench sync --html sync.html",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("there is no scenario %q; there are %s", args[0], scenarioNames())}
+				return noScenario(args[0])
 			}
 			return cmd.Help()
 		},
 		Args: cobra.ArbitraryArgs,
 	}
+	cmd.SetFlagErrorFunc(func(of *cobra.Command, err error) error {
+		if name := of.Flags().Arg(0); of == cmd && name != "" { // before the flag, which only a scenario has
+			return noScenario(name)
+		}
+		return usageError{plainly(err)}
+	})
 	for _, s := range bench.Scenarios() {
 		cmd.AddCommand(scenarioCommand(s))
 	}
 	cmd.AddCommand(recordCommand())
 	return cmd
+}
+
+func noScenario(name string) error {
+	return usageError{fmt.Errorf("there is no scenario %q; there are %s", name, scenarioNames())}
 }
 
 func recordCommand() *cobra.Command {
@@ -81,7 +91,7 @@ func openAll(names []string, in io.Reader) (readers []io.Reader, end func(), err
 		}
 	}
 	for _, name := range names {
-		f, err := os.Open(name)
+		f, err := openFile(name)
 		if err != nil {
 			end()
 			return nil, nil, err
@@ -92,6 +102,14 @@ func openAll(names []string, in io.Reader) (readers []io.Reader, end func(), err
 		readers = []io.Reader{in}
 	}
 	return readers, end, nil
+}
+
+// openFile opens what is no directory.
+func openFile(name string) (*os.File, error) {
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("%s is a directory; give the access logs in it", name)
+	}
+	return os.Open(name)
 }
 
 func scenarioNames() string {
@@ -124,6 +142,11 @@ func scenarioCommand(s bench.Scenario) *cobra.Command {
 			report, err := measure(cmd, s, o)
 			if err != nil {
 				return err
+			}
+			if asJSON { // which has no tables
+				for _, note := range report.Notes {
+					fmt.Fprintln(cmd.ErrOrStderr(), note)
+				}
 			}
 			return errors.Join(printReport(cmd.OutOrStdout(), report, asJSON), page.write(report))
 		},

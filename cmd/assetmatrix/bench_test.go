@@ -15,6 +15,8 @@ import (
 func TestBenchUsage(t *testing.T) {
 	do(t, "bench").ok(t, "sync", "commits", "catalog", "exit status is 0 when everything was measured")
 	do(t, "bench", "nonsense").fails(t, 2, `no scenario "nonsense"`, "sync, commits, catalog")
+	do(t, "bench", "nonsense", "--quick").fails(t, 2, `no scenario "nonsense"`, "sync, commits, catalog")
+	do(t, "bench", "--quick").fails(t, 2, "--quick")
 	do(t, "bench", "sync", "more").fails(t, 2, "usage: assetmatrix bench sync")
 	do(t, "bench", "commits", "--dir", filepath.Join(t.TempDir(), "missing")).fails(t, 2, "--dir", "no such file")
 	do(t, "bench", "commits", "--html", filepath.Join(t.TempDir(), "missing", "page.html")).fails(t, 2, "--html", "no such file")
@@ -37,7 +39,9 @@ func TestBenchAskedWrongly(t *testing.T) {
 	refuses := func(args string, says ...string) {
 		t.Helper()
 		o := do(t, append([]string{"bench"}, append(strings.Fields(args), "--quick", "--dir", dir)...)...)
-		o.errs = strings.TrimPrefix(o.errs, "starting assetmatrix\n") // it may have got so far
+		for _, step := range []string{"reading pictures\n", "starting assetmatrix\n"} { // it may have got so far
+			o.errs = strings.TrimPrefix(o.errs, step)
+		}
 		o.fails(t, 2, says...)
 		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 			t.Errorf("bench %s left behind: %v, %v", args, left, err)
@@ -62,6 +66,8 @@ func TestBenchAskedWrongly(t *testing.T) {
 	refuses("sync --peer nginx="+silent, "--peer")
 	refuses("mixed --trace /nowhere/at/all", "--trace: open /nowhere/at/all", "make one with assetmatrix bench record")
 	refuses("mixed --trace "+write(t, "day.trace", "nonsense\n"), "--trace: line 1 of ", "is no visit such as")
+	refuses("mixed --trace "+write(t, "far.trace", `{"at_ms":9223372036854775807,"path":"/shop/w=40/a.jpg"}`), "--trace: line 1 of ", "within a year")
+	refuses("mixed --trace "+write(t, "other.trace", `{"at_ms":0,"path":"/static/V1%20x/x.css"}`), "/static/V1%20x/x.css is no path of assetmatrix", "--target")
 	text := filepath.Dir(write(t, "notes.txt", "hello"))
 	refuses("hit --corpus "+t.TempDir(), "--corpus: there is no picture in ", "give a directory with JPEG")
 	refuses("render --corpus /nowhere/at/all", "--corpus: there is no directory /nowhere/at/all")
@@ -83,7 +89,8 @@ func TestBenchRecord(t *testing.T) {
 	do(t, "bench", "record", log, "/nowhere/at/all").fails(t, 2, "open /nowhere/at/all")
 	do(t, "bench", "record", write(t, "notes.txt", "hello\n")).fails(t, 2, "none of 1 lines is a GET that was answered", "Common Log Format")
 	do(t, "bench", "record").fails(t, 2, "none of 0 lines")
-	do(t, "bench", "record", t.TempDir()).fails(t, 1, "the access log cannot be read", "is a directory")
+	do(t, "bench", "record", t.TempDir()).fails(t, 2, "is a directory; give the access logs in it")
+	do(t, "bench", "record", write(t, "long.log", strings.Repeat("x", 2<<20))).fails(t, 2, "line 1 is longer than 1 MiB")
 }
 
 // A bench that is interrupted says so and leaves nothing behind.
@@ -93,7 +100,7 @@ func TestBenchInterrupted(t *testing.T) {
 	interrupt()
 	var out, errs bytes.Buffer
 	status := run(ctx, []string{"bench", "sync", "--quick", "--json", "--dir", dir, "--html", filepath.Join(dir, "page.html")}, strings.NewReader(""), &out, &errs)
-	if status != 1 || out.Len() > 0 || !strings.Contains(errs.String(), "bench sync") {
+	if status != 1 || out.Len() > 0 || errs.String() != "assetmatrix: bench sync: it was interrupted\n" {
 		t.Errorf("exit %d: %q, %q", status, out.String(), errs.String())
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
