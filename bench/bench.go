@@ -132,9 +132,11 @@ func (s Scenario) Run(ctx context.Context, o Options) (Report, error) {
 	if r.Corpus != "" { // what is no picture is said before anything is started
 		_, err = r.pictures(ctx)
 	}
+	g := startGauge(ctx)
 	if err == nil {
 		err = s.measure(ctx, r)
 	}
+	g.end(r.report)
 	if err = errors.Join(unlessEnded(ctx, err), r.place.remove()); err != nil {
 		return Report{}, fmt.Errorf("bench %s: %w", s.Name, err)
 	}

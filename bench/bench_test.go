@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"os/signal"
@@ -44,7 +45,11 @@ func serve(args []string) int {
 		return 2
 	}
 	system, err := assetmatrix.New(ctx, cfg, "test", os.Stderr)
-	if err != nil || system.Run(ctx) != nil {
+	if err == nil {
+		err = system.Run(ctx)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return 0

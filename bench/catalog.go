@@ -65,8 +65,8 @@ type measured struct {
 	baseBytes          int64
 	journaled          time.Duration
 	restarts           distribution
-	latency            time.Duration // of memory, while lookups were measured
-	quiet, busy        pace          // of lookups without and with a writer
+	latency            samples // of memory, ns, while lookups were measured
+	quiet, busy        pace    // of lookups without and with a writer
 	resolves           pace
 	allocs             float64
 	resolveAllocs      float64
@@ -237,7 +237,7 @@ func (m *measured) reportTo(r *Report) {
 	name := m.size.name
 	r.atLeast("lookups_per_second_"+name, m.busy.clock.median(), "1/s", m.size.perSecond).spread(m.busy.clock)
 	r.median("lookups_per_second_quiet_"+name, m.quiet.clock, "1/s")
-	r.figure("memory_latency_ns_"+name, float64(m.latency.Nanoseconds()), "ns")
+	r.median("memory_latency_ns_"+name, m.latency, "ns")
 	r.median("resolve_ns_"+name, m.resolves.nanoseconds(), "ns")
 	r.figure("bytes_per_asset_"+name, m.bytesPerAsset(), "bytes")
 	if m.size.heap > 0 {
@@ -272,7 +272,7 @@ func (m *measured) table() Table {
 			{"restart", number(ms(m.restarts.at(0.5))) + " ms, at most " + number(ms(m.restarts.at(1))), fmt.Sprintf("%d times: exec of serve --role edge → /readyz answers 200; no control plane", s.restarts)},
 			{"lookups, writer at 100/s", m.busy.spread(), fmt.Sprintf("%d rounds of %s existing names at random, one thread", s.rounds, grouped(int64(s.lookups)))},
 			{"lookups, no writer", m.quiet.spread(), "the same"},
-			{"memory", fmt.Sprintf("%d ns", m.latency.Nanoseconds()), "one load that waits for the one before, at random among as many bytes (512 MB at most); a lookup waits for one"},
+			{"memory", number(m.latency.median()) + " ns", "one load that waits for the one before, at random among as many bytes (512 MB at most); a lookup waits for one"},
 			{"resolves, writer at 100/s", m.resolves.spread(), fmt.Sprintf("resolve.Parse and Resolve; %s allocations each", number(m.resolveAllocs))},
 			{"heap", grouped(int64(m.heapBytes)) + " bytes", fmt.Sprintf("after a collection, %s records beside the base", grouped(int64(m.records)))},
 		},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +30,7 @@ func commitsScenario(ctx context.Context, r *run) error {
 // commits lets so many writers commit as fast as they are answered, each number of them on a matrix of its own, which is
 // then closed, opened again, and searched for all that was acknowledged.
 func commits(ctx context.Context, r *run, size commitsSize) error {
-	floor, err := flushes(ctx, r.path("flushes"), size.lasts/8)
+	flushed, err := flushes(ctx, r.path("flushes"), size.lasts/8)
 	if err != nil {
 		return err
 	}
@@ -41,7 +42,7 @@ func commits(ctx context.Context, r *run, size commitsSize) error {
 		}
 		levels = append(levels, level)
 	}
-	reportCommits(r.report, levels, floor)
+	reportCommits(r.report, levels, flushed)
 	return nil
 }
 
@@ -49,10 +50,11 @@ func commits(ctx context.Context, r *run, size commitsSize) error {
 type commitLevel struct {
 	writers int
 	took    time.Duration
-	parts   samples      // transactions a second in each sixth of the time
-	latency distribution // of each transaction, as its writer saw it
-	grouped int          // transactions in groups
-	groups  int          // messages of the log
+	parts   samples        // transactions a second in each sixth of the time
+	latency distribution   // of each transaction, as its writer saw it
+	sixths  []distribution // the same, by the sixth of its writer's transactions
+	grouped int            // transactions in groups
+	groups  int            // messages of the log
 }
 
 func (l *commitLevel) perSecond() float64 { return float64(len(l.latency)) / l.took.Seconds() }
@@ -66,7 +68,8 @@ func (l *commitLevel) committed(transactions int, _ time.Duration) {
 	l.grouped += transactions
 }
 
-func reportCommits(r *Report, levels []commitLevel, floor distribution) {
+func reportCommits(r *Report, levels []commitLevel, flushed []time.Duration) {
+	floor := newDistribution(slices.Clone(flushed))
 	one, best := &levels[0], &levels[0]
 	t := Table{
 		Title: "By the number of writers (as a writer sees a commit)",
@@ -84,12 +87,12 @@ func reportCommits(r *Report, levels []commitLevel, floor distribution) {
 	r.atLeast("transactions_per_second", best.perSecond(), "1/s", 20_000).spread(best.parts)
 	r.figure("transactions_per_second_1_writer", one.perSecond(), "1/s").spread(one.parts)
 	r.figure("writers", float64(best.writers), "writers")
-	r.figure("commit_p50_ms", ms(best.latency.at(0.5)), "ms")
-	r.figure("commit_p99_ms", ms(best.latency.at(0.99)), "ms")
-	r.figure("commit_p50_ms_1_writer", ms(one.latency.at(0.5)), "ms")
-	r.figure("commit_p99_ms_1_writer", ms(one.latency.at(0.99)), "ms")
+	r.figure("commit_p50_ms", ms(best.latency.at(0.5)), "ms").spread(quantiles(best.sixths, 0.5))
+	r.figure("commit_p99_ms", ms(best.latency.at(0.99)), "ms").spread(quantiles(best.sixths, 0.99))
+	r.figure("commit_p50_ms_1_writer", ms(one.latency.at(0.5)), "ms").spread(quantiles(one.sixths, 0.5))
+	r.figure("commit_p99_ms_1_writer", ms(one.latency.at(0.99)), "ms").spread(quantiles(one.sixths, 0.99))
 	r.figure("group_size", best.groupSize(), "transactions")
-	r.figure("flush_p50_ms", ms(floor.at(0.5)), "ms")
+	r.quantile("flush_p50_ms", flushed, 0.5)
 	r.figure("acknowledged_and_there", float64(verified), "transactions")
 	r.table(t)
 	r.table(Table{Title: "What the disk takes for 4 KiB and fsync", Head: distributionHead(""), Rows: [][]string{floor.row("fsync")}})
@@ -142,10 +145,28 @@ func (l *commitLevel) load(ctx context.Context, cfg catalog.Config, lasts time.D
 	start := time.Now()
 	var done atomic.Int64
 	counted := l.count(&done, lasts)
-	l.latency, err = commitUntil(ctx, c, all, start.Add(lasts), &done)
+	took, err := commitUntil(ctx, c, all, start.Add(lasts), &done)
 	l.took = time.Since(start)
 	counted()
+	l.take(took)
 	return all, err
+}
+
+// take takes what each writer's transactions took.
+func (l *commitLevel) take(took [][]time.Duration) {
+	sixths := make([][]time.Duration, minRounds)
+	for _, writer := range took {
+		l.latency = append(l.latency, writer...)
+		for i, part := range partsOf(writer, minRounds) {
+			sixths[i] = append(sixths[i], part...)
+		}
+	}
+	l.latency = newDistribution(l.latency)
+	for _, part := range sixths {
+		if len(part) > 0 {
+			l.sixths = append(l.sixths, newDistribution(part))
+		}
+	}
 }
 
 // count looks how many transactions are done after each sixth of the time, until the function that it returns is called.
@@ -169,19 +190,15 @@ func (l *commitLevel) count(done *atomic.Int64, lasts time.Duration) (stop func(
 	}
 }
 
-// commitUntil returns how long each commit took. A commit that is under way at the end is waited for.
-func commitUntil(ctx context.Context, c *catalog.Catalog, all []*writer, end time.Time, done *atomic.Int64) (distribution, error) {
+// commitUntil returns how long each commit of each writer took. A commit that is under way at the end is waited for.
+func commitUntil(ctx context.Context, c *catalog.Catalog, all []*writer, end time.Time, done *atomic.Int64) ([][]time.Duration, error) {
 	samples, errs := make([][]time.Duration, len(all)), make([]error, len(all))
 	var writing sync.WaitGroup
 	for i, w := range all {
 		writing.Go(func() { samples[i], errs[i] = w.writeUntil(ctx, c, end, done) })
 	}
 	writing.Wait()
-	var together []time.Duration
-	for _, s := range samples {
-		together = append(together, s...)
-	}
-	return newDistribution(together), errors.Join(errs...)
+	return samples, errors.Join(errs...)
 }
 
 func (w *writer) writeUntil(ctx context.Context, c *catalog.Catalog, end time.Time, done *atomic.Int64) (took []time.Duration, err error) {
@@ -214,13 +231,12 @@ func verify(ctx context.Context, cfg catalog.Config, all []*writer) (err error) 
 }
 
 // flushes measures for a while what the disk itself takes to append 4 KiB and flush them: no durable commit can be faster.
-func flushes(ctx context.Context, path string, lasts time.Duration) (_ distribution, err error) {
+func flushes(ctx context.Context, path string, lasts time.Duration) (took []time.Duration, err error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	var took []time.Duration
 	block := make([]byte, 4096)
 	for start := time.Now(); time.Since(start) < lasts || len(took) == 0; {
 		before := time.Now()
@@ -232,5 +248,5 @@ func flushes(ctx context.Context, path string, lasts time.Duration) (_ distribut
 		}
 		took = append(took, time.Since(before))
 	}
-	return newDistribution(took), nil
+	return took, nil
 }

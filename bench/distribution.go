@@ -43,6 +43,12 @@ func quantiles(parts []distribution, q float64) (all samples) {
 	return all
 }
 
+// quantile reports one of samples that were taken one after another, with that of parts of the time as its spread.
+func (r *Report) quantile(name string, taken []time.Duration, q float64) {
+	whole := newDistribution(slices.Clone(taken))
+	r.figure(name, ms(whole.at(q)), "ms").spread(quantiles(partsOf(taken, minRounds), q))
+}
+
 // partsOf cuts samples that were taken one after another into n parts of the time; fewer, when there are fewer samples.
 func partsOf(taken []time.Duration, n int) (parts []distribution) {
 	n = min(n, len(taken))

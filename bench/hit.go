@@ -18,13 +18,14 @@ type hitSize struct {
 	bytes       []int // of the files that are hit, about
 	rounds      int
 	lasts       time.Duration // of a subject's turn
+	ceiling     time.Duration // of a measurement of the generator
 	connections int
 }
 
 func hitScenario(ctx context.Context, r *run) error {
-	size := hitSize{bytes: []int{2 << 10, 37 << 10, 1 << 20}, rounds: 10, lasts: 2 * time.Second, connections: 32}
+	size := hitSize{bytes: []int{2 << 10, 37 << 10, 1 << 20}, rounds: 20, lasts: time.Second, ceiling: 2 * time.Second, connections: 32}
 	if r.Quick {
-		size.rounds, size.lasts = minRounds, 300*time.Millisecond
+		size.rounds, size.lasts, size.ceiling = 12, 150*time.Millisecond, 300*time.Millisecond
 	}
 	return hits(ctx, r, size)
 }
@@ -78,19 +79,32 @@ func (a *firstAnswer) half() (*shot, error) {
 	}, nil
 }
 
+// A hitCase is a file that is asked for in a mode.
+type hitCase struct {
+	name  string
+	mode  hitMode
+	own   *subject // the program, with the memory cache that the mode needs
+	among []*subject
+	shots map[*subject]*shot
+	limit ceiling // of the generator, for answers of this size
+
+	rate, cpu, p50, p99 *comparison
+	offered             float64                   // requests a second, for the latencies
+	all                 map[*subject]distribution // latencies
+	behind              map[*subject]string       // who was the limit, when nobody was to be
+}
+
 // hitBench is the scenario at work.
 type hitBench struct {
 	*field
 	size      hitSize
 	own, disk *subject // the program, and again with a memory cache into which nothing fits
 	peers     []*subject
-	table     Table
-	latency   Table
-	first     *shot // of the smallest file, and what the generator itself can do with it
-	limit     ceiling
+	cases     []*hitCase
 }
 
-// hits measures answers whose bytes are in hand.
+// hits measures answers whose bytes are in hand. Each round has all cases, so that a figure is of the whole run, and not of the
+// seconds in which the machine was as it was.
 func hits(ctx context.Context, r *run, size hitSize) (err error) {
 	f, err := openField(ctx, r)
 	if err != nil {
@@ -108,18 +122,18 @@ func hits(ctx context.Context, r *run, size hitSize) (err error) {
 		}
 		f.subjects = append(slices.Clone(f.subjects), b.disk)
 	}
-	b.table = Table{Title: "The most that there is, closed loop", Head: comparisonHead("", b.peers)}
-	b.latency = Table{Title: "Latency at a rate that all can bear, open loop", Head: distributionHead("")}
 	for _, file := range files {
-		if err := b.measure(ctx, file); err != nil {
+		if err := b.prepare(ctx, file); err != nil {
 			return err
 		}
 	}
-	if len(b.peers) > 0 {
-		r.report.table(b.table)
+	if err := b.closedLoops(ctx); err != nil {
+		return err
 	}
-	r.report.table(b.latency)
-	f.reportSubjects()
+	if err := b.openLoops(ctx); err != nil {
+		return err
+	}
+	b.reportTo(r.report)
 	return b.honesty(ctx)
 }
 
@@ -170,70 +184,70 @@ func sizeName(bytes int) string {
 	return fmt.Sprint(bytes)
 }
 
-// measure measures one file in all modes.
-func (b *hitBench) measure(ctx context.Context, file corpus.File) error {
+// prepare stores a file, and asks for it in all modes until it is where it is to be.
+func (b *hitBench) prepare(ctx context.Context, file corpus.File) error {
 	if err := b.store(ctx, file); err != nil {
 		return err
 	}
-	most, err := generatorCeiling(ctx, len(file.Data), b.size.lasts)
+	b.progress("measuring the generator", 0, 1)
+	limit, err := generatorCeiling(ctx, len(file.Data), b.size.ceiling)
 	if err != nil {
 		return err
 	}
 	for _, mode := range hitModes {
-		if err := b.mode(ctx, file, mode, most); err != nil {
-			return err
+		own := b.own
+		if mode.tier == "disk" {
+			own = b.disk
 		}
+		if own == nil {
+			continue // a target has the memory cache that it has
+		}
+		name := "hit_" + mode.name + "_" + sizeName(len(file.Data))
+		c := &hitCase{
+			name: name, mode: mode, own: own, shots: map[*subject]*shot{}, limit: limit,
+			rate: newComparison(name+"_per_second", "req/s"), cpu: newComparison(name+"_cpu_us", "µs"),
+			p50: newComparison(name+"_p50_ms", "ms"), p99: newComparison(name+"_p99_ms", "ms"),
+			all: map[*subject]distribution{}, behind: map[*subject]string{},
+		}
+		for _, s := range append([]*subject{own}, b.peers...) {
+			err := b.turn(ctx, s, func() (err error) { c.shots[s], err = b.aim(ctx, s, file, mode); return err })
+			if err != nil {
+				return err
+			}
+			if c.shots[s] != nil {
+				c.among = append(c.among, s)
+			}
+		}
+		b.cases = append(b.cases, c)
 	}
 	return nil
 }
 
-// mode measures one file in one mode.
-func (b *hitBench) mode(ctx context.Context, file corpus.File, mode hitMode, most ceiling) error {
-	own := b.own
-	if mode.tier == "disk" {
-		own = b.disk
-	}
-	if own == nil {
-		return nil // a target has the memory cache that it has
-	}
-	name := "hit_" + mode.name + "_" + sizeName(len(file.Data))
-	shots := map[*subject]*shot{}
-	var among []*subject
-	for _, s := range append([]*subject{own}, b.peers...) {
-		err := b.turn(ctx, s, func() (err error) { shots[s], err = b.aim(ctx, s, file, mode); return err })
+// closedLoops measures the most that there is.
+func (b *hitBench) closedLoops(ctx context.Context) error {
+	return b.allRounds(ctx, "closed loop", b.cases, func(c *hitCase, t turn) error {
+		fired, used, err := b.fire(ctx, t.subject, c.shots[t.subject])
 		if err != nil {
 			return err
 		}
-		if shots[s] != nil {
-			among = append(among, s)
-		}
-	}
-	rate, cpu := newComparison(name+"_per_second", "req/s"), newComparison(name+"_cpu_us", "µs")
-	err := b.rounds(ctx, name, b.size.rounds, among, func(t turn) error {
-		fired, used, err := b.fire(ctx, t.subject, shots[t.subject])
-		if err != nil {
-			return err
-		}
-		rate.add(t, fired.perSecond())
+		c.rate.add(t, fired.perSecond())
 		if used.known {
-			cpu.add(t, used.cpu.Seconds()*1e6/float64(len(fired.latencies)))
+			c.cpu.add(t, used.cpu.Seconds()*1e6/float64(len(fired.latencies)))
 		}
 		return nil
 	})
-	if err != nil {
-		return err
+}
+
+// allRounds lets everybody have a turn in each case, and then again.
+func (b *hitBench) allRounds(ctx context.Context, step string, cases []*hitCase, measure func(c *hitCase, t turn) error) error {
+	for i := range b.size.rounds {
+		for _, c := range cases {
+			if err := b.round(ctx, step, i, b.size.rounds, c.among, func(t turn) error { return measure(c, t) }); err != nil {
+				return err
+			}
+		}
 	}
-	for _, c := range []*comparison{rate, cpu} {
-		c.report(b.report, own, b.peers)
-		b.table.Rows = append(b.table.Rows, append([]string{c.name}, c.cells(own, b.peers)...))
-	}
-	if mode.name != "memory" {
-		return nil
-	}
-	if b.first == nil {
-		b.first, b.limit = shots[own], most
-	}
-	return b.latencies(ctx, name, among, shots, rate, most)
+	return nil
 }
 
 // aim asks a subject for a file until it is a hit, and returns how to ask on; nil when the subject does not offer the mode.
@@ -292,74 +306,108 @@ func (b *hitBench) fire(ctx context.Context, s *subject, aimed *shot) (t *tally,
 	return t, used, err
 }
 
-// latencies measures what an answer takes at a rate that every subject and the generator bear easily, or at the rate that
-// was asked for.
-func (b *hitBench) latencies(ctx context.Context, name string, among []*subject, shots map[*subject]*shot, most *comparison, limit ceiling) error {
-	rate := limit.open / 2 // the server has the other half of the cores
-	for _, s := range among {
-		if s.out == nil {
-			rate = min(rate, most.of(s).median())
+// openLoops measures what an answer from memory takes at a rate that every subject and the generator bear easily, or at the
+// rate that was asked for.
+func (b *hitBench) openLoops(ctx context.Context) error {
+	cases := b.inMemory()
+	for _, c := range cases {
+		c.offered = c.limit.open / 2 // the server has the other half of the cores
+		for _, s := range c.among {
+			if s.out == nil {
+				c.offered = min(c.offered, c.rate.of(s).median())
+			}
 		}
+		c.offered = cmp.Or(b.Rate, c.offered/2)
 	}
-	rate = cmp.Or(b.Rate, rate/2)
-	p50, p99 := newComparison(name+"_p50_ms", "ms"), newComparison(name+"_p99_ms", "ms")
-	all := map[*subject]distribution{}
-	behind := map[*subject]string{} // who was the limit, when it was not to be one
-	err := b.rounds(ctx, name+", latency", b.size.rounds, among, func(t turn) error {
-		o, err := open(ctx, steady(rate, b.size.lasts), func() *shot { return shots[t.subject] })
+	return b.allRounds(ctx, "open loop", cases, func(c *hitCase, t turn) error {
+		o, err := open(ctx, steady(c.offered, b.size.lasts), func() *shot { return c.shots[t.subject] })
 		if err != nil {
 			return err
 		}
 		if !o.keptUp() || o.unanswered > 0 { // whatever went wrong is the generator's, or the rate's
-			behind[t.subject] = o.verdict(limit)
+			c.behind[t.subject] = o.verdict(c.limit)
 			return nil
 		}
 		if err := o.whole(); err != nil {
 			return err
 		}
-		p50.add(t, ms(o.latencies.at(0.5)))
-		p99.add(t, ms(o.latencies.at(0.99)))
-		all[t.subject] = append(all[t.subject], o.latencies...)
+		c.p50.add(t, ms(o.latencies.at(0.5)))
+		c.p99.add(t, ms(o.latencies.at(0.99)))
+		c.all[t.subject] = append(c.all[t.subject], o.latencies...)
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	p50.report(b.report, b.own, b.peers)
-	p99.report(b.report, b.own, b.peers)
-	var series []Series
-	for _, s := range among {
-		if behind[s] != "" && s.out == nil {
-			said := fmt.Sprintf("%s: %s: %s", name, s.name, behind[s])
-			b.latency.Rows = append(b.latency.Rows, []string{said})
-			b.report.note(said)
+}
+
+func (b *hitBench) inMemory() (cases []*hitCase) {
+	for _, c := range b.cases {
+		if c.mode.name == "memory" {
+			cases = append(cases, c)
 		}
-		if s.out == nil && len(all[s]) > 0 {
-			d := newDistribution(all[s])
-			b.latency.Rows = append(b.latency.Rows, d.row(fmt.Sprintf("%s at %s/s: %s", name, number(rate), s.name)))
+	}
+	return cases
+}
+
+func (b *hitBench) reportTo(r *Report) {
+	most := Table{Title: "The most that there is, closed loop", Head: comparisonHead("", b.peers)}
+	for _, c := range b.cases {
+		for _, figures := range []*comparison{c.rate, c.cpu, c.p50, c.p99} {
+			figures.report(r, c.own, b.peers)
+		}
+		for _, figures := range []*comparison{c.rate, c.cpu} {
+			most.Rows = append(most.Rows, append([]string{figures.name}, figures.cells(c.own, b.peers)...))
+		}
+	}
+	if len(b.peers) > 0 {
+		r.table(most)
+	}
+	latency := Table{Title: "Latency at a rate that all can bear, open loop", Head: distributionHead("")}
+	for _, c := range b.inMemory() {
+		rows, plot := c.latencies(r)
+		latency.Rows = append(latency.Rows, rows...)
+		r.plot(plot)
+	}
+	r.table(latency)
+	b.reportSubjects()
+}
+
+// latencies are a row and a line for each subject, and a row for each that had no latency because the rate was not kept.
+func (c *hitCase) latencies(r *Report) (rows [][]string, plot Plot) {
+	var series []Series
+	for _, s := range c.among {
+		if s.out != nil {
+			continue
+		}
+		if c.behind[s] != "" {
+			said := fmt.Sprintf("%s: %s: %s", c.name, s.name, c.behind[s])
+			rows = append(rows, []string{said})
+			r.note(said)
+		}
+		if len(c.all[s]) > 0 {
+			d := newDistribution(c.all[s])
+			rows = append(rows, d.row(fmt.Sprintf("%s at %s/s: %s", c.name, number(c.offered), s.name)))
 			series = append(series, d.series(s.name))
 		}
 	}
-	b.report.plot(latencyPlot(fmt.Sprintf("%s at %s requests a second", name, number(rate)), series...))
-	return nil
+	return rows, latencyPlot(fmt.Sprintf("%s at %s requests a second", c.name, number(c.offered)), series...)
 }
 
 // honesty offers the program twice what the generator can send, where the harness has to say that it is itself the limit.
 func (b *hitBench) honesty(ctx context.Context) error {
-	rate := cmp.Or(b.Rate, 2*b.limit.open)
-	o, err := open(ctx, steady(rate, b.size.lasts), func() *shot { return b.first })
+	smallest := b.inMemory()[0]
+	limit, rate := smallest.limit, cmp.Or(b.Rate, 2*smallest.limit.open)
+	o, err := open(ctx, steady(rate, b.size.ceiling), func() *shot { return smallest.shots[b.own] })
 	if err != nil {
 		return err
 	}
 	if !o.keptUp() && b.Rate > 0 {
-		b.report.note(o.verdict(b.limit))
+		b.report.note(o.verdict(limit))
 	}
-	b.report.figure("generator_closed_per_second", b.limit.closed, "req/s")
-	b.report.figure("generator_open_per_second", b.limit.open, "req/s")
+	b.report.median("generator_closed_per_second", limit.closed, "req/s")
+	b.report.figure("generator_open_per_second", limit.open, "req/s").spread(samples{limit.open, limit.beyond})
 	b.report.table(Table{Title: "Who is the limit", Head: []string{"LOAD", ""}, Rows: [][]string{
-		{"the generator, closed loop", number(b.limit.closed) + "/s from a server that does nothing: no figure can be above it"},
-		{"the generator, open loop", number(b.limit.open) + "/s"},
-		{"offered " + number(rate/b.limit.open) + " × that", o.verdict(b.limit)},
+		{"the generator, closed loop", number(limit.closed.median()) + "/s from a server that does nothing: no figure can be above it"},
+		{"the generator, open loop", number(limit.open) + "/s"},
+		{"offered " + number(rate/limit.open) + " × that", o.verdict(limit)},
 	}})
 	return nil
 }

@@ -166,8 +166,9 @@ func attack(
 		}
 		return nil
 	}
-	ctx, end := context.WithTimeout(outer, patience)
+	ctx, end := context.WithCancel(outer)
 	defer end()
+	defer time.AfterFunc(patience, end).Stop() // no deadline, at which a dialer would fail by itself
 	most := maxConnections(first.length)
 	transport := &http.Transport{
 		DialContext:         func(_ context.Context, _, address string) (net.Conn, error) { return dial(ctx, address) },
@@ -218,7 +219,9 @@ func (w waiter) Pace(elapsed time.Duration, hits uint64) (wait time.Duration, st
 // A ceiling is how many requests a second the generator itself can make on this machine, of a server in this process that
 // does nothing but answer. A closed loop of a server that works is below it; an open one has been sent by the same pacer.
 type ceiling struct {
-	closed, open float64
+	closed samples
+	open   float64 // the most with which it has kept up
+	beyond float64 // the least with which it has not, of what was tried
 }
 
 // ceilingConnections is how many connections it is measured with.
@@ -229,26 +232,28 @@ func generatorCeiling(ctx context.Context, bytes int, lasts time.Duration) (c ce
 	err = withIdleServer(bytes, func(url string) error {
 		s := &shot{url: url, status: http.StatusOK, length: bytes}
 		next := func() *shot { return s }
-		most, err := closed(ctx, ceilingConnections, lasts, next)
-		if err != nil {
-			return err
+		for range 3 {
+			most, err := closed(ctx, ceilingConnections, lasts/2, next)
+			if err != nil {
+				return err
+			}
+			c.closed = append(c.closed, most.perSecond())
 		}
-		c.closed = most.perSecond()
 		unpaced := []func(*vegeta.Attacker){vegeta.Workers(ceilingConnections), vegeta.MaxWorkers(ceilingConnections)}
 		answers, err := attack(ctx, vegeta.Rate{}, lasts, answerTimeout, next, unpaced...)
 		if err != nil {
 			return err
 		}
-		rate := float64(len(answers)) / lasts.Seconds() // which a schedule may not reach, as it does not wait for answers
-		for range 6 {
+		c.beyond = float64(len(answers)) / lasts.Seconds() // a schedule is not faster than who waits for nothing but answers
+		for c.open == 0 {
+			rate := 0.8 * c.beyond
 			o, err := open(ctx, steady(rate, lasts), next)
 			if err != nil {
 				return err
 			}
-			if c.open = max(c.open, o.sent); o.keptUp() {
-				break
+			if c.beyond = rate; o.keptUp() || o.rate < 10 {
+				c.open, c.beyond = o.sent, rate/0.8
 			}
-			rate *= 0.75
 		}
 		return nil
 	})

@@ -1,0 +1,85 @@
+package bench
+
+import (
+	"compress/flate"
+	"context"
+	"io"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/procfs"
+)
+
+// A gauge looks, while a run goes on, at what the machine is like: at the CPU time that always the same piece of work takes on a
+// core, and at how much of the clock a hypervisor gives to others. Neighbours who share caches and power make the first longer
+// without any sign in the second. What two runs have measured can be compared when their gauges agree.
+type gauge struct {
+	work   samples // ms of CPU time
+	before procfs.CPUStat
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// gaugePause is between two looks. A look takes some milliseconds.
+const gaugePause = time.Second
+
+func startGauge(ctx context.Context) *gauge {
+	g := new(gauge)
+	g.before, _ = clockOf()
+	ctx, g.stop = context.WithCancel(ctx)
+	g.done.Go(func() {
+		runtime.LockOSThread() // whose CPU time is taken
+		defer runtime.UnlockOSThread()
+		work := newGaugeWork()
+		for sleepUntil(ctx, time.Now().Add(gaugePause)) == nil {
+			before := threadTime()
+			work()
+			g.work = append(g.work, ms(threadTime()-before))
+		}
+	})
+	return g
+}
+
+// newGaugeWork returns a piece of work: to compress 64 KiB of words, which takes branches, tables and the second cache.
+func newGaugeWork() func() {
+	var text strings.Builder
+	for i := uint32(1); text.Len() < 64<<10; i = i*1664525 + 1013904223 {
+		text.WriteString(words[int(i>>16)%len(words)])
+	}
+	out, err := flate.NewWriter(io.Discard, flate.DefaultCompression)
+	if err != nil {
+		panic(err) // the level is one that there is
+	}
+	return func() {
+		out.Reset(io.Discard)
+		_, _ = io.WriteString(out, text.String()) // nothing can fail that is thrown away
+		_ = out.Close()
+	}
+}
+
+// end stops it, and reports what it saw.
+func (g *gauge) end(r *Report) {
+	g.stop()
+	g.done.Wait()
+	r.median("machine_work_ms", g.work, "ms")
+	after, err := clockOf()
+	if took := total(after) - total(g.before); err == nil && took > 0 {
+		r.figure("machine_stolen_percent", 100*(after.Steal-g.before.Steal)/took, "%")
+	}
+}
+
+// clockOf returns what all cores have done since the machine was started (proc_stat(5)).
+func clockOf() (procfs.CPUStat, error) {
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		return procfs.CPUStat{}, err
+	}
+	stat, err := fs.Stat()
+	return stat.CPUTotal, err
+}
+
+func total(c procfs.CPUStat) float64 {
+	return c.User + c.Nice + c.System + c.Idle + c.Iowait + c.IRQ + c.SoftIRQ + c.Steal
+}
