@@ -20,9 +20,9 @@ type burstSize struct {
 }
 
 func burstScenario(ctx context.Context, r *run) error {
-	size := burstSize{original: [2]int{3600, 2400}, clients: 1000, width: 800, rounds: 10}
+	size := burstSize{original: [2]int{3600, 2400}, clients: 1000, width: 800, rounds: 20}
 	if r.Quick {
-		size.clients, size.rounds = 250, minRounds
+		size.clients, size.rounds = 250, 15
 	}
 	return burst(ctx, r, size)
 }
@@ -97,6 +97,7 @@ func (b *burstBench) burstRound(ctx context.Context, size burstSize, round int, 
 		if err != nil {
 			return err
 		}
+		b.noteUsage("burst", t, used, float64(size.clients))
 		b.note("burst_one_ms", "ms", t, ms(one.took))
 		b.note("burst_p50_ms", "ms", t, ms(all.latencies.at(0.5)))
 		b.note("burst_p99_ms", "ms", t, ms(all.latencies.at(0.99)))

@@ -23,6 +23,11 @@ func (c *comparison) add(t turn, v float64) {
 	c.rounds[t.subject][t.round] = v
 }
 
+// most notes what a subject had in a round, when that is the most of it.
+func (c *comparison) most(t turn, v float64) {
+	c.add(t, max(v, c.rounds[t.subject][t.round]))
+}
+
 // of is what a subject had, in the order of the rounds.
 func (c *comparison) of(s *subject) (all samples) {
 	for _, round := range slices.Sorted(maps.Keys(c.rounds[s])) {

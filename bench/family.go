@@ -22,7 +22,7 @@ type familySize struct {
 const browserConnections = 6
 
 func familyScenario(ctx context.Context, r *run) error {
-	size := familySize{widths: []int{320, 480, 640, 800, 1024, 1280, 1600, 1920}, pixels: [2]int{12_000_000, 15_600_000}, rounds: minRounds}
+	size := familySize{widths: []int{320, 480, 640, 800, 1024, 1280, 1600, 1920}, pixels: [2]int{12_000_000, 15_600_000}, rounds: 8}
 	if r.Quick {
 		size.widths = []int{160, 240, 320, 400, 480, 560, 640, 800}
 	}

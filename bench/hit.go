@@ -101,6 +101,7 @@ type hitBench struct {
 	own, disk *subject // the program, and again with a memory cache into which nothing fits
 	peers     []*subject
 	cases     []*hitCase
+	memory    *comparison
 }
 
 // hits measures answers whose bytes are in hand. Each round has all cases, so that a figure is of the whole run, and not of the
@@ -115,7 +116,7 @@ func hits(ctx context.Context, r *run, size hitSize) (err error) {
 	if err != nil {
 		return err
 	}
-	b := &hitBench{field: f, size: size, own: f.subjects[0], peers: f.subjects[1:]}
+	b := &hitBench{field: f, size: size, own: f.subjects[0], peers: f.subjects[1:], memory: newComparison("hit_peak_rss_mb", "MB")}
 	if f.Target == "" {
 		if b.disk, err = f.boot(ctx, ownName+" (disk)", "ASSETMATRIX_CACHE_MEMORY_MAX_OBJECT_BYTES=1"); err != nil {
 			return err
@@ -233,6 +234,7 @@ func (b *hitBench) closedLoops(ctx context.Context) error {
 		c.rate.add(t, fired.perSecond())
 		if used.known {
 			c.cpu.add(t, used.cpu.Seconds()*1e6/float64(len(fired.latencies)))
+			b.memory.most(t, float64(used.peakRSS)/1e6)
 		}
 		return nil
 	})
@@ -357,6 +359,8 @@ func (b *hitBench) reportTo(r *Report) {
 			most.Rows = append(most.Rows, append([]string{figures.name}, figures.cells(c.own, b.peers)...))
 		}
 	}
+	b.memory.report(r, b.own, b.peers)
+	most.Rows = append(most.Rows, append([]string{b.memory.name}, b.memory.cells(b.own, b.peers)...))
 	if len(b.peers) > 0 {
 		r.table(most)
 	}

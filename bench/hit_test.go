@@ -171,6 +171,9 @@ func TestHitPeers(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.report.once(t)
+	if own, peer := r.report.value(t, "hit_peak_rss_mb"), r.report.value(t, "hit_peak_rss_mb_nginx_origin"); own < 10 || peer < 10 {
+		t.Errorf("%v MB, of a peer %v", own, peer)
+	}
 	for _, mode := range hitModes {
 		name := "hit_" + mode.name + "_2k_per_second"
 		i := slices.IndexFunc(r.report.Figures, func(f *Figure) bool { return f.Name == name+"_ratio_nginx_origin" })

@@ -72,7 +72,8 @@ type mixture struct {
 	calm, busy dayParts
 	rendered   samples // a second, while renders saturate the cores
 	tiers      map[string]distribution
-	wrong      int // answers
+	rss        samples // MB, the most of each part
+	wrong      int     // answers
 	failures   []error
 	behind     *offer
 }
@@ -135,7 +136,11 @@ func (m *mixture) part(ctx context.Context, step string, busy bool, take func(*o
 	if busy {
 		beside.Go(func() { rendered, renderErr = closed(ctx, 4, m.size.lasts, m.rare) })
 	}
-	o, err := open(ctx, steady(m.size.rate, m.size.lasts), m.visit)
+	var o *offer
+	used, err := m.on.tree.use(ctx, func() (err error) {
+		o, err = open(ctx, steady(m.size.rate, m.size.lasts), m.visit)
+		return err
+	})
 	stop()
 	beside.Wait()
 	if err := errors.Join(err, renderErr); err != nil {
@@ -152,6 +157,9 @@ func (m *mixture) part(ctx context.Context, step string, busy bool, take func(*o
 	if busy {
 		m.rendered = append(m.rendered, rendered.perSecond())
 	}
+	if used.known && step == "" {
+		m.rss = append(m.rss, float64(used.peakRSS)/1e6)
+	}
 	take(o)
 	return nil
 }
@@ -166,6 +174,7 @@ func (m *mixture) reportTo(r *Report) {
 	r.median("mixed_saturated_hit_p50_ms", m.busy.p50, "ms")
 	r.median("mixed_saturated_hit_p99_ms", m.busy.p99, "ms")
 	r.median("mixed_saturated_renders_per_second", m.rendered, "img/s")
+	r.median("mixed_peak_rss_mb", m.rss, "MB")
 	r.atMost("mixed_failures", float64(m.wrong), "", 0)
 	calm, busy := newDistribution(m.calm.all), newDistribution(m.busy.all)
 	cache := "its own memory cache"

@@ -28,7 +28,7 @@ type overloadSize struct {
 func overloadScenario(ctx context.Context, r *run) error {
 	size := overloadSize{original: [2]int{1200, 800}, loads: []float64{0.5, 1, 2, 4}, rounds: minRounds, lasts: 8 * time.Second, hits: 200}
 	if r.Quick {
-		size.rounds, size.lasts = 3, 1500*time.Millisecond
+		size.rounds, size.lasts = minRounds, 800*time.Millisecond
 	}
 	size.rate = r.Rate
 	return overload(ctx, r, size)
@@ -127,7 +127,11 @@ func (b *overloadBench) cold(s *subject) *shot {
 // load finds a subject's capacity, and offers it multiples of that.
 func (b *overloadBench) load(ctx context.Context, t turn) error {
 	s := t.subject
-	most, err := closed(ctx, 2*runtime.GOMAXPROCS(0), b.size.lasts, func() *shot { return b.cold(s) })
+	var most *tally
+	used, err := s.tree.use(ctx, func() (err error) {
+		most, err = closed(ctx, 2*runtime.GOMAXPROCS(0), b.size.lasts, func() *shot { return b.cold(s) })
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -136,6 +140,7 @@ func (b *overloadBench) load(ctx context.Context, t turn) error {
 	}
 	capacity := most.perSecond()
 	b.note("overload_capacity_per_second", "img/s", t, capacity)
+	b.noteUsage("overload_capacity", t, used, float64(len(most.latencies)))
 	warm := b.cold(s)
 	if _, err := askOnce(ctx, warm); err != nil {
 		return err

@@ -41,7 +41,7 @@ func TestOverload(t *testing.T) {
 			t.Errorf("%q", row)
 		}
 	}
-	if len(r.report.Plots) != 2 {
+	if len(r.report.Plots) != 3 {
 		t.Errorf("plots %v", r.report.Plots)
 	}
 	ended(t)

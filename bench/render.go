@@ -28,7 +28,7 @@ type renderSize struct {
 }
 
 func renderScenario(ctx context.Context, r *run) error {
-	size := renderSize{widths: []int{512, 1024, 256}, rounds: minRounds}
+	size := renderSize{widths: []int{512, 1024, 256}, rounds: 8}
 	if r.Quick {
 		size.widths = []int{512}
 	}

@@ -143,12 +143,7 @@ func scenarioCommand(s bench.Scenario) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if asJSON { // which has no tables
-				for _, note := range report.Notes {
-					fmt.Fprintln(cmd.ErrOrStderr(), note)
-				}
-			}
-			return errors.Join(printReport(cmd.OutOrStdout(), report, asJSON), page.write(report))
+			return errors.Join(printReport(cmd.OutOrStdout(), cmd.ErrOrStderr(), report, asJSON), page.write(report))
 		},
 	}
 	cmd.Flags().BoolVar(&o.Quick, "quick", false, "a size that ends within a minute")
@@ -198,11 +193,15 @@ func choose(o *bench.Options, from remote, peers []string) (err error) {
 	return err
 }
 
-func printReport(out io.Writer, report bench.Report, asJSON bool) error {
-	if asJSON {
-		return printJSON(out, report)
+// printReport prints what a person reads, or what a program reads and, for the person beside it, the notes.
+func printReport(out, errs io.Writer, report bench.Report, asJSON bool) error {
+	if !asJSON {
+		return report.Print(out)
 	}
-	return report.Print(out)
+	for _, note := range report.Notes {
+		fmt.Fprintln(errs, note)
+	}
+	return printJSON(out, report)
 }
 
 // A page is a file that is begun before the measurement, so that a place that cannot be written is not found at its end,

@@ -133,6 +133,20 @@ func TestBenchPage(t *testing.T) {
 	}
 }
 
+// What a program reads is nothing but JSON; who was left out is said beside it.
+func TestBenchPrints(t *testing.T) {
+	report := bench.Report{Scenario: "hit", Notes: []string{"imgproxy is not counted: it is wrong"}}
+	for asJSON, want := range map[bool]struct{ out, errs string }{
+		true:  {`{` + "\n" + `  "scenario": "hit"`, "imgproxy is not counted: it is wrong\n"},
+		false: {"\nhit on ", ""},
+	} {
+		var out, errs bytes.Buffer
+		if err := printReport(&out, &errs, report, asJSON); err != nil || !strings.HasPrefix(out.String(), want.out) || errs.String() != want.errs {
+			t.Errorf("JSON %v: %v, %q, %q", asJSON, err, out.String(), errs.String())
+		}
+	}
+}
+
 // Where nobody looks at a bar, each step is a line.
 func TestBenchSteps(t *testing.T) {
 	var errs bytes.Buffer
