@@ -188,6 +188,30 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// Of a run that was interrupted nothing counts but that, and what could not be taken away.
+func TestUnlessEnded(t *testing.T) {
+	consequence, stays := errors.New("connection reset"), leftover{errors.New("the target keeps the product x")}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for _, c := range []struct {
+		ctx  context.Context
+		err  error
+		want string
+	}{
+		{t.Context(), consequence, "connection reset"},
+		{ended, consequence, "it was interrupted"},
+		{ended, askedWrongly("x is not reached: %w", context.Canceled), "it was interrupted"},
+		{ended, errors.Join(consequence, stays), "it was interrupted\nthe target keeps the product x"},
+	} {
+		if got := unlessEnded(c.ctx, c.err); got.Error() != c.want || errors.Is(got, ErrAsked) {
+			t.Errorf("%q is %q, want %q", c.err, got, c.want)
+		}
+	}
+	if unlessEnded(ended, nil) != nil {
+		t.Error("a run that was finished is interrupted")
+	}
+}
+
 // A run leaves nothing behind, whether it ends well, fails, or is interrupted.
 func TestRunRemovesItsData(t *testing.T) {
 	failure := errors.New("failed")
@@ -207,7 +231,7 @@ func TestRunRemovesItsData(t *testing.T) {
 				return want
 			}}
 			report, err := s.Run(ctx, Options{Dir: dir})
-			if !errors.Is(err, want) || (len(report.Figures) == 1) != (want == nil) {
+			if !errors.Is(err, want) || (len(report.Figures) > 0) != (want == nil) {
 				t.Errorf("%+v, %v", report, err)
 			}
 			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
