@@ -22,7 +22,7 @@ func TestBurst(t *testing.T) {
 		t.Errorf("one %v ms, P50 %v, P99 %v", one, p50, p99)
 	}
 	r.report.value(t, "burst_p99_ms_imgproxy")
-	if said := r.report.counted(t, "imgproxy-small"); !strings.Contains(said, "is image/webp of 50 × 33, not 100 × 67") || len(r.report.figuresOf("imgproxy-small")) > 0 {
+	if said := r.report.counted(t, "imgproxy-small"); !strings.Contains(said, "is image/webp of 50 × 33, not image/webp of 100 × 67") || len(r.report.figuresOf("imgproxy-small")) > 0 {
 		t.Error(said)
 	}
 	waits := r.report.Tables[len(r.report.Tables)-1]

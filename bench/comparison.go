@@ -10,10 +10,11 @@ import (
 type comparison struct {
 	name, unit string
 	rounds     map[*subject]map[int]float64 // by their numbers: one that says nothing of a subject is none of its
+	whole      map[*subject]float64         // what all rounds have together, where that is not their median
 }
 
 func newComparison(name, unit string) *comparison {
-	return &comparison{name: name, unit: unit, rounds: map[*subject]map[int]float64{}}
+	return &comparison{name: name, unit: unit, rounds: map[*subject]map[int]float64{}, whole: map[*subject]float64{}}
 }
 
 func (c *comparison) add(t turn, v float64) {
@@ -53,13 +54,26 @@ func (c *comparison) report(r *Report, own *subject, peers []*subject) {
 	if len(c.rounds[own]) == 0 {
 		return
 	}
-	r.median(c.name, c.of(own), c.unit)
+	c.figure(r, c.name, own)
 	for _, p := range peers {
 		if rounds := c.of(p); p.out == nil && len(rounds) > 0 {
-			r.median(c.name+"_"+figureName(p.name), rounds, c.unit)
+			c.figure(r, c.name+"_"+figureName(p.name), p)
 			r.ratio(c.name+"_ratio_"+figureName(p.name), c.over(own, p))
 		}
 	}
+}
+
+// figure reports what a subject had.
+func (c *comparison) figure(r *Report, name string, s *subject) {
+	f := r.figure(name, c.value(s), c.unit).spread(c.of(s))
+	f.rounds = c.of(s)
+}
+
+func (c *comparison) value(s *subject) float64 {
+	if v, ok := c.whole[s]; ok {
+		return v
+	}
+	return c.of(s).median()
 }
 
 // ratio reports the median of ratios; its spread is the interval that holds it with a confidence of 95 %, if there is one. Of
@@ -84,9 +98,9 @@ func (c *comparison) cells(own *subject, peers []*subject) (cells []string) {
 		case s.out != nil || len(rounds) == 0:
 			cells = append(cells, "–")
 		case s == own:
-			cells = append(cells, number(rounds.median()))
+			cells = append(cells, number(c.value(s)))
 		default:
-			cells = append(cells, number(rounds.median())+spelledRatio(c.over(own, s)))
+			cells = append(cells, number(c.value(s))+spelledRatio(c.over(own, s)))
 		}
 	}
 	return cells

@@ -45,7 +45,7 @@ func (r *run) familyOriginal(ctx context.Context, size familySize) (f corpus.Fil
 		return f.Type != "image/jpeg" || pixels < size.pixels[0] || pixels > size.pixels[1]
 	})
 	if len(files) == 0 {
-		return f, askedWrongly("%s has no JPEG of 12 to 15 megapixels, of which a family is made", r.Corpus)
+		return f, askedWrongly("%s has no JPEG of 12 to 15 megapixels, of which a family is made; put one there, or leave --corpus out", r.Corpus)
 	}
 	return slices.MaxFunc(files, func(a, b corpus.File) int { return cmp.Compare(a.Width*a.Height, b.Width*b.Height) }), nil
 }
@@ -65,11 +65,11 @@ func family(ctx context.Context, r *run, size familySize) (err error) {
 		return err
 	}
 	for round := range size.rounds {
-		prefix := fmt.Sprintf("r%d/", round)
-		if err := b.freshen(ctx, []corpus.File{original}, prefix, round); err != nil {
+		unseen, err := b.freshen(ctx, []corpus.File{original}, fmt.Sprint("r", round))
+		if err != nil {
 			return err
 		}
-		if err := b.familyRound(ctx, size, round, familyOf(prefix+original.Name, size.widths)); err != nil {
+		if err := b.familyRound(ctx, size, round, familyOf(unseen[0].Name, size.widths)); err != nil {
 			return err
 		}
 	}

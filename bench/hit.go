@@ -92,6 +92,7 @@ type hitCase struct {
 	offered             float64                   // requests a second, for the latencies
 	all                 map[*subject]distribution // latencies
 	behind              map[*subject]string       // who was the limit, when nobody was to be
+	late                map[*subject]int          // in how many rounds
 }
 
 // hitBench is the scenario at work.
@@ -208,7 +209,7 @@ func (b *hitBench) prepare(ctx context.Context, file corpus.File) error {
 			name: name, mode: mode, own: own, shots: map[*subject]*shot{}, limit: limit,
 			rate: newComparison(name+"_per_second", "req/s"), cpu: newComparison(name+"_cpu_us", "µs"),
 			p50: newComparison(name+"_p50_ms", "ms"), p99: newComparison(name+"_p99_ms", "ms"),
-			all: map[*subject]distribution{}, behind: map[*subject]string{},
+			all: map[*subject]distribution{}, behind: map[*subject]string{}, late: map[*subject]int{},
 		}
 		for _, s := range append([]*subject{own}, b.peers...) {
 			err := b.turn(ctx, s, func() (err error) { c.shots[s], err = b.aim(ctx, s, file, mode); return err })
@@ -280,13 +281,20 @@ const settleAsks = 100
 
 // settle waits until the program answers from the mode's tier.
 func (b *hitBench) settle(ctx context.Context, s *subject, aimed *shot, mode hitMode) error {
+	if !s.own() {
+		kept, err := b.keeps(ctx, s, aimed)
+		if err == nil && !kept {
+			err = errors.New("it fetches the file from the origin for each answer, which is no hit")
+		}
+		return err
+	}
 	tier := ""
 	for range settleAsks {
 		again, err := askOnce(ctx, aimed)
 		if err != nil {
 			return err
 		}
-		if tier = tierOf(again.header.Get("Cache-Status")); !s.own() || tier == mode.tier {
+		if tier = tierOf(again.header.Get("Cache-Status")); tier == mode.tier {
 			return nil
 		}
 		if err := sleepUntil(ctx, time.Now().Add(10*time.Millisecond)); err != nil {
@@ -326,16 +334,17 @@ func (b *hitBench) openLoops(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !o.keptUp() || o.unanswered > 0 { // whatever went wrong is the generator's, or the rate's
-			c.behind[t.subject] = o.verdict(c.limit)
-			return nil
-		}
 		if err := o.whole(); err != nil {
 			return err
 		}
+		if !o.keptUp() || o.unanswered > 0 { // what it took is the generator's fault, or the rate's
+			c.late[t.subject]++
+			c.behind[t.subject] = o.verdict(c.limit)
+			return nil
+		}
+		c.all[t.subject] = append(c.all[t.subject], o.latencies...)
 		c.p50.add(t, ms(o.latencies.at(0.5)))
 		c.p99.add(t, ms(o.latencies.at(0.99)))
-		c.all[t.subject] = append(c.all[t.subject], o.latencies...)
 		return nil
 	})
 }
@@ -351,6 +360,12 @@ func (b *hitBench) inMemory() (cases []*hitCase) {
 
 func (b *hitBench) reportTo(r *Report) {
 	most := Table{Title: "The most that there is, closed loop", Head: comparisonHead("", b.peers)}
+	latency := Table{Title: "Latency at a rate that all can bear, open loop", Head: distributionHead("")}
+	for _, c := range b.inMemory() {
+		rows, plot := c.latencies(r)
+		latency.Rows = append(latency.Rows, rows...)
+		r.plot(plot)
+	}
 	for _, c := range b.cases {
 		for _, figures := range []*comparison{c.rate, c.cpu, c.p50, c.p99} {
 			figures.report(r, c.own, b.peers)
@@ -364,12 +379,6 @@ func (b *hitBench) reportTo(r *Report) {
 	if len(b.peers) > 0 {
 		r.table(most)
 	}
-	latency := Table{Title: "Latency at a rate that all can bear, open loop", Head: distributionHead("")}
-	for _, c := range b.inMemory() {
-		rows, plot := c.latencies(r)
-		latency.Rows = append(latency.Rows, rows...)
-		r.plot(plot)
-	}
 	r.table(latency)
 	b.reportSubjects()
 }
@@ -382,12 +391,13 @@ func (c *hitCase) latencies(r *Report) (rows [][]string, plot Plot) {
 			continue
 		}
 		if c.behind[s] != "" {
-			said := fmt.Sprintf("%s: %s: %s", c.name, s.name, c.behind[s])
+			said := fmt.Sprintf("%s of %s, %d of %d rounds: %s", c.name, s.name, c.late[s], c.late[s]+len(c.p50.of(s)), c.behind[s])
 			rows = append(rows, []string{said})
 			r.note(said)
 		}
 		if len(c.all[s]) > 0 {
 			d := newDistribution(c.all[s])
+			c.p50.whole[s], c.p99.whole[s] = ms(d.at(0.5)), ms(d.at(0.99))
 			rows = append(rows, d.row(fmt.Sprintf("%s at %s/s: %s", c.name, number(c.offered), s.name)))
 			series = append(series, d.series(s.name))
 		}

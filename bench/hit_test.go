@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -49,7 +51,7 @@ func TestHitSettles(t *testing.T) {
 		w.Header().Set("Cache-Status", "assetmatrix; "+tier)
 		_, _ = w.Write([]byte("x"))
 	})
-	b := &hitBench{field: &field{run: testRun(t)}}
+	b := &hitBench{field: &field{run: testRun(t), origin: &origin{files: map[string]corpusFile{"a": {}}}}}
 	own, aimed := &subject{api: adminOf(t, url)}, &shot{url: url, status: http.StatusOK, length: 1}
 	if err := b.settle(t.Context(), own, aimed, hitModes[0]); err != nil || asked.Load() != 3 {
 		t.Errorf("%v after %d", err, asked.Load())
@@ -59,6 +61,13 @@ func TestHitSettles(t *testing.T) {
 	}
 	if err := b.settle(t.Context(), &subject{}, aimed, hitModes[1]); err != nil {
 		t.Errorf("of a peer nobody knows the tier: %v", err)
+	}
+	proxying := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		b.origin.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/a", nil))
+		_, _ = w.Write([]byte("x"))
+	})
+	if err := b.settle(t.Context(), &subject{}, &shot{url: proxying, status: http.StatusOK, length: 1}, hitModes[0]); err == nil || !strings.Contains(err.Error(), "fetches the file from the origin for each answer") {
+		t.Errorf("a peer that fetches each time: %v", err)
 	}
 }
 
@@ -136,9 +145,24 @@ func TestHitPeers(t *testing.T) {
 			}
 		})
 	}
+	var cache sync.Map
+	cached := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/" {
+			return
+		}
+		body, ok := cache.Load(r.URL.Path)
+		if !ok {
+			body = fetch(r.URL.Path)
+			cache.Store(r.URL.Path, body)
+		}
+		w.Header().Set("ETag", `"1"`)
+		http.ServeContent(w, r, "", corpusDate, bytes.NewReader(body.([]byte)))
+	})
 	var answers atomic.Int64
+	var tired []byte
 	for name, p := range map[string]struct{ url, says string }{
-		"nginx-origin": {"http://" + r.Origin, "yes"},
+		"nginx-cache":  {cached, "yes"},
+		"nginx-origin": {"http://" + r.Origin, "fetches the file from the origin for each answer, which is no hit"},
 		"nginx-error": {plays(func(w http.ResponseWriter, _ []byte) {
 			w.WriteHeader(http.StatusBadGateway)
 			_, _ = w.Write([]byte("<html>"))
@@ -148,10 +172,13 @@ func TestHitPeers(t *testing.T) {
 		"nginx-bytes": {plays(func(w http.ResponseWriter, body []byte) { _, _ = w.Write(slices.Repeat([]byte("x"), len(body))) }), "is answered with other bytes than the file has"},
 		"nginx-tired": {answering(t, func(w http.ResponseWriter, r *http.Request) {
 			switch {
-			case answers.Add(1) > 20:
+			case answers.Add(1) > 40:
 				w.WriteHeader(http.StatusServiceUnavailable)
 			case r.URL.Path != "/":
-				http.ServeContent(w, r, "", corpusDate, bytes.NewReader(fetch(r.URL.Path)))
+				if tired == nil {
+					tired = fetch(r.URL.Path)
+				}
+				http.ServeContent(w, r, "", corpusDate, bytes.NewReader(tired))
 			}
 		}), "is answered with 503, not 20"},
 	} {
@@ -171,12 +198,12 @@ func TestHitPeers(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.report.once(t)
-	if own, peer := r.report.value(t, "hit_peak_rss_mb"), r.report.value(t, "hit_peak_rss_mb_nginx_origin"); own < 10 || peer < 10 {
+	if own, peer := r.report.value(t, "hit_peak_rss_mb"), r.report.value(t, "hit_peak_rss_mb_nginx_cache"); own < 10 || peer < 10 {
 		t.Errorf("%v MB, of a peer %v", own, peer)
 	}
 	for _, mode := range hitModes {
 		name := "hit_" + mode.name + "_2k_per_second"
-		i := slices.IndexFunc(r.report.Figures, func(f *Figure) bool { return f.Name == name+"_ratio_nginx_origin" })
+		i := slices.IndexFunc(r.report.Figures, func(f *Figure) bool { return f.Name == name+"_ratio_nginx_cache" })
 		if i < 0 {
 			t.Errorf("no ratio of %s", name)
 			continue
@@ -185,13 +212,13 @@ func TestHitPeers(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 		r.report.value(t, "hit_"+mode.name+"_2k_cpu_us")
-		own, peer := r.report.value(t, name), r.report.value(t, name+"_nginx_origin")
+		own, peer := r.report.value(t, name), r.report.value(t, name+"_nginx_cache")
 		if own <= 0 || peer <= 0 {
 			t.Errorf("%s: %v, of a peer %v", name, own, peer)
 		}
 	}
 	if !r.report.late() {
-		r.report.value(t, "hit_memory_2k_p50_ms_ratio_nginx_origin")
+		r.report.value(t, "hit_memory_2k_p50_ms_ratio_nginx_cache")
 	}
 	if closed, open := r.report.value(t, "generator_closed_per_second"), r.report.value(t, "generator_open_per_second"); closed <= 0 || open <= 0 {
 		t.Errorf("the generator: %v, %v", closed, open)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/valyala/fasthttp"
 )
@@ -56,10 +57,10 @@ func (s *shot) judge(status int, etag string, body []byte) error {
 	if err == nil && s.body != nil {
 		err = s.body(etag, body)
 	}
-	if err != nil {
+	if err != nil && len(body) > 0 && utf8.Valid(body[:min(len(body), 200)]) { // what a person can read
 		return fmt.Errorf("%w: %.200q", err, body)
 	}
-	return nil
+	return err
 }
 
 // A tally is what came of a load.

@@ -147,11 +147,12 @@ func (p *pace) measure(n int, do func(i int) error) error {
 	return nil
 }
 
-// threadTime is the CPU time that this thread has used.
+// threadTime is the CPU time that this thread has used, to the nanosecond (clock_gettime(2)); getrusage(2) counts ticks on some
+// machines.
 func threadTime() time.Duration {
-	var u unix.Rusage
-	_ = unix.Getrusage(unix.RUSAGE_THREAD, &u) // it fails for arguments that are none of its own
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) // it fails for arguments that are none of its own
+	return time.Duration(t.Nano())
 }
 
 // besideWriter measures while transactions are committed on a schedule.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -21,6 +22,7 @@ type origin struct {
 	server  *http.Server
 	address string
 	serving sync.WaitGroup
+	reads   atomic.Int64 // of files
 
 	mu    sync.Mutex // guards files
 	files map[string]corpusFile
@@ -54,6 +56,13 @@ func (o *origin) add(name, kind string, data []byte) {
 	o.files[name] = corpusFile{kind, data}
 }
 
+// clear takes all files away.
+func (o *origin) clear() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	clear(o.files)
+}
+
 func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	f, ok := o.files[r.URL.Path[1:]]
@@ -62,6 +71,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	o.reads.Add(1)
 	w.Header().Set("Content-Type", f.kind)
 	w.Header().Set("Cache-Control", "public, max-age=31536000")
 	w.Header().Set("ETag", strconv.Quote(strconv.FormatUint(xxhash.Sum64(f.data), 16)))

@@ -76,13 +76,12 @@ func overload(ctx context.Context, r *run, size overloadSize) (err error) {
 		return err
 	}
 	for round := range size.rounds {
-		b.files = b.files[:0]
-		for i := range size.copies() {
-			copied := original
-			copied.Name = fmt.Sprintf("r%d/overload-%d.jpg", round, i)
-			b.files = append(b.files, copied)
+		copies := make([]corpus.File, size.copies())
+		for i := range copies {
+			copies[i] = original
+			copies[i].Name = fmt.Sprintf("overload-%d.jpg", i)
 		}
-		if err := b.freshen(ctx, b.files, "", round); err != nil {
+		if b.files, err = b.freshen(ctx, copies, fmt.Sprint("r", round)); err != nil {
 			return err
 		}
 		if err := b.round(ctx, "overload", round, size.rounds, b.subjects, func(t turn) error { return b.load(ctx, t) }); err != nil {
@@ -104,10 +103,11 @@ type overloadBench struct {
 }
 
 // answered is what came of the offers to a subject: of each load which multiple of the capacity it was in each round, what was
-// offered and answered, a second, and what hits took meanwhile, in ms.
+// offered and answered, a second, and what hits took meanwhile.
 type answered struct {
-	multiple, offered, goodput, p50, p99 []samples
-	verdicts                             []string
+	multiple, offered, goodput []samples
+	hits                       []distribution // of all rounds
+	verdicts                   []string
 }
 
 // cold is a rendition that nobody has asked for before. Widths come in an order in which any few of them are as much work as any
@@ -145,9 +145,14 @@ func (b *overloadBench) load(ctx context.Context, t turn) error {
 	if _, err := askOnce(ctx, warm); err != nil {
 		return err
 	}
+	if kept, err := b.keeps(ctx, s, warm); err != nil {
+		return err
+	} else if !kept {
+		warm = nil // it would be rendered again each time
+	}
 	if b.limits[s] == nil {
 		n := len(b.size.loads)
-		b.limits[s] = &answered{make([]samples, n), make([]samples, n), make([]samples, n), make([]samples, n), make([]samples, n), make([]string, n)}
+		b.limits[s] = &answered{make([]samples, n), make([]samples, n), make([]samples, n), make([]distribution, n), make([]string, n)}
 	}
 	for i, load := range b.size.loads {
 		rate := load * capacity
@@ -161,16 +166,29 @@ func (b *overloadBench) load(ctx context.Context, t turn) error {
 	return nil
 }
 
+// keeps reports whether a subject answers what it has made without fetching the original again.
+func (f *field) keeps(ctx context.Context, s *subject, made *shot) (bool, error) {
+	if s.own() {
+		return true, nil
+	}
+	before := f.origin.reads.Load()
+	_, err := askOnce(ctx, made)
+	return f.origin.reads.Load() == before, err
+}
+
 // offer offers renditions at a rate, which is the i-th of the loads, and hits beside them.
 func (b *overloadBench) offer(ctx context.Context, t turn, i int, rate, capacity float64, warm *shot) error {
 	s, name := t.subject, "overload_at_rate"
 	if b.size.rate == 0 {
 		name = "overload_" + loadName(b.size.loads[i])
 	}
-	var hits, renders *offer
+	var renders *offer
+	hits := new(offer)
 	var hitErr, err error
 	var offering sync.WaitGroup
-	offering.Go(func() { hits, hitErr = open(ctx, steady(b.size.hits, b.size.lasts), func() *shot { return warm }) })
+	if warm != nil {
+		offering.Go(func() { hits, hitErr = open(ctx, steady(b.size.hits, b.size.lasts), func() *shot { return warm }) })
+	}
 	offering.Go(func() {
 		renders, err = open(ctx, steady(rate, b.size.lasts), func() *shot { return b.cold(s) })
 	})
@@ -192,13 +210,15 @@ func (b *overloadBench) offer(ctx context.Context, t turn, i int, rate, capacity
 	l.multiple[i] = append(l.multiple[i], rate/capacity)
 	l.offered[i] = append(l.offered[i], renders.sent)
 	l.goodput[i] = append(l.goodput[i], renders.perSecond())
-	l.p50[i] = append(l.p50[i], ms(hits.latencies.at(0.5)))
-	l.p99[i] = append(l.p99[i], ms(hits.latencies.at(0.99)))
 	b.note(name+"_goodput_per_second", "img/s", t, renders.perSecond())
 	b.note(name+"_shed_percent", "%", t, renders.lostPercent())
+	if warm == nil {
+		return nil
+	}
+	l.hits[i] = append(l.hits[i], hits.latencies...)
 	b.note(name+"_hit_shed_percent", "%", t, hits.lostPercent())
-	b.note(name+"_hit_p50_ms", "ms", t, ms(hits.latencies.at(0.5)))
-	b.note(name+"_hit_p99_ms", "ms", t, ms(hits.latencies.at(0.99)))
+	b.noteQuantile(name+"_hit_p50_ms", t, hits.latencies, 0.5, l.hits[i])
+	b.noteQuantile(name+"_hit_p99_ms", t, hits.latencies, 0.99, l.hits[i])
 	return nil
 }
 
@@ -239,11 +259,17 @@ func (b *overloadBench) finish() {
 			load := l.multiple[i].median()
 			t.Rows = append(t.Rows, []string{fmt.Sprintf("%s, %s × its capacity", s.name, number(load)), l.verdicts[i]})
 			answered.Points = append(answered.Points, Point{l.offered[i].median(), l.goodput[i].median()})
-			p50.Points = append(p50.Points, Point{load, l.p50[i].median()})
-			p99.Points = append(p99.Points, Point{load, l.p99[i].median()})
+			if all := newDistribution(l.hits[i]); len(all) > 0 {
+				p50.Points = append(p50.Points, Point{load, ms(all.at(0.5))})
+				p99.Points = append(p99.Points, Point{load, ms(all.at(0.99))})
+			}
 		}
 		goodput.Series = append(goodput.Series, answered)
-		hits.Series = append(hits.Series, p50, p99)
+		if len(p50.Points) > 0 {
+			hits.Series = append(hits.Series, p50, p99)
+		} else {
+			b.report.note(s.name + " keeps no renditions, so that there are no hits beside its loads")
+		}
 	}
 	b.report.table(t)
 	b.report.plot(goodput)

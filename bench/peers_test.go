@@ -118,7 +118,7 @@ func TestRivals(t *testing.T) {
 		}
 	}
 	who := r.report.Tables[2]
-	for i, want := range [][2]string{{"nginx/", "nginx × "}, {"nginx/", "nginx × "}, {"(Varnish/", "varnishd, "}} {
+	for i, want := range [][2]string{{"nginx/", "nginx × "}, {"nginx/", "nginx × "}, {"(Varnish/", "varnishd × 2"}} {
 		if row := who.Rows[i+1]; !strings.Contains(row[2], want[0]) || !strings.Contains(row[3], want[1]) {
 			t.Errorf("%q, want %q", row, want)
 		}

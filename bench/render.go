@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,13 +60,13 @@ type batch struct {
 	wants []want
 }
 
-// batchesOf are the first rendition of each picture, and all others by format. prefix stands before the names of the files.
-func batchesOf(files []corpus.File, widths []int, prefix string) []batch {
+// batchesOf are the first rendition of each picture, and all others by format.
+func batchesOf(files []corpus.File, widths []int) []batch {
 	batches := []batch{{name: "first"}, {name: "jpeg"}, {name: "webp"}, {name: "avif"}}
 	for _, f := range files {
 		for b, format := range []asset.Format{asset.JPEG, asset.WebP, asset.AVIF} {
 			for i, width := range widths {
-				w := want{file: prefix + f.Name, width: width, format: format, quality: renderQuality}
+				w := want{file: f.Name, width: width, format: format, quality: renderQuality}
 				to := b + 1
 				if b == 0 && i == 0 {
 					to = 0
@@ -92,11 +93,11 @@ func renders(ctx context.Context, r *run, size renderSize) (err error) {
 		return err
 	}
 	for round := range size.rounds {
-		prefix := fmt.Sprintf("r%d/", round)
-		if err := b.freshen(ctx, files, prefix, round); err != nil {
+		unseen, err := b.freshen(ctx, files, fmt.Sprint("r", round))
+		if err != nil {
 			return err
 		}
-		for _, batch := range batchesOf(files, size.widths, prefix) {
+		for _, batch := range batchesOf(unseen, size.widths) {
 			if len(batch.wants) == 0 {
 				continue
 			}
@@ -140,30 +141,34 @@ func newStudio(f *field) *studio {
 	return &studio{field: f, pictures: map[string]corpus.File{}, byName: map[string]*comparison{}}
 }
 
-// freshen stores the pictures anew, with bytes behind their end that no one has seen.
-func (b *studio) freshen(ctx context.Context, files []corpus.File, prefix string, round int) error {
+// freshen stores the pictures anew, in a folder that is new in this run, with names and bytes that nobody has seen in this run or
+// another, and returns them. Those before are gone.
+func (b *studio) freshen(ctx context.Context, files []corpus.File, folder string) (unseen []corpus.File, err error) {
 	clear(b.pictures)
+	b.origin.clear()
 	for i, f := range files {
 		b.progress("storing pictures", i, len(files))
-		f.Name, f.Data = prefix+f.Name, fresh(f, b.product, round)
+		f.Name = b.product + "/" + folder + "/" + f.Name
+		f.Data = fresh(f)
 		b.pictures[f.Name] = f
 		if err := b.store(ctx, f); err != nil {
-			return err
+			return nil, err
 		}
+		unseen = append(unseen, f)
 	}
-	return nil
+	return unseen, nil
 }
 
 // warmUp lets every subject render something, so that what it does for the first time is in no figure: starting workers,
 // meeting the origin.
 func (b *studio) warmUp(ctx context.Context, file corpus.File) error {
-	const prefix = "warm/"
+	unseen, err := b.freshen(ctx, []corpus.File{file}, "warm")
+	if err != nil {
+		return err
+	}
 	var wants []want
 	for less := range 4 {
-		wants = append(wants, want{file: prefix + file.Name, width: 60, format: asset.JPEG, quality: renderQuality - less})
-	}
-	if err := b.freshen(ctx, []corpus.File{file}, prefix, -1); err != nil {
-		return err
+		wants = append(wants, want{file: unseen[0].Name, width: 60, format: asset.JPEG, quality: renderQuality - less})
 	}
 	return b.round(ctx, "warming up", 0, 1, b.subjects, func(t turn) error {
 		_, _, err := b.make(ctx, t.subject, wants, runtime.GOMAXPROCS(0))
@@ -171,10 +176,10 @@ func (b *studio) warmUp(ctx context.Context, file corpus.File) error {
 	})
 }
 
-// fresh is a file with the same picture whose bytes nobody has seen, in this run or another: a box that nobody reads in AVIF (ISO/IEC 14496-12
-// §8.1.2), bytes behind the end in the others.
-func fresh(f corpus.File, run string, n int) []byte {
-	tail := fmt.Sprintf("%s %08x", run, n)
+// fresh is the same picture in other bytes, which have the file's name: in a box that nobody reads in AVIF (ISO/IEC 14496-12 §8.1.2), behind the
+// end in the others.
+func fresh(f corpus.File) []byte {
+	tail := f.Name
 	if f.Type == "image/avif" {
 		tail = string(binary.BigEndian.AppendUint32(nil, uint32(8+len(tail)))) + "free" + tail
 	}
@@ -205,6 +210,12 @@ func (b *studio) noteUsage(name string, t turn, used usage, n float64) {
 	if used.peakRSS > 0 {
 		b.note(name+"_peak_rss_mb", "MB", t, float64(used.peakRSS)/1e6)
 	}
+}
+
+// noteQuantile notes a quantile of what was taken in a turn; the figure is that of all until now.
+func (b *studio) noteQuantile(name string, t turn, taken distribution, q float64, all distribution) {
+	b.note(name, "ms", t, ms(taken.at(q)))
+	b.byName[name].whole[t.subject] = ms(newDistribution(slices.Clone(all)).at(q))
 }
 
 func (b *studio) note(name, unit string, t turn, v float64) {
@@ -258,7 +269,7 @@ func (b *studio) verifier(w want) func(etag string, body []byte) error {
 			return fmt.Errorf("%s: %w", w, err)
 		}
 		if head.MediaType != w.format.MediaType() || head.Width != width || math.Abs(float64(head.Height)-height) > 1 {
-			return fmt.Errorf("%s is %s of %d × %d, not %d × %.0f", w, head.MediaType, head.Width, head.Height, width, height)
+			return fmt.Errorf("%s is %s of %d × %d, not %s of %d × %.0f", w, head.MediaType, head.Width, head.Height, w.format.MediaType(), width, height)
 		}
 		return nil
 	}

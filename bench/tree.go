@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,11 +27,11 @@ var errElsewhere = errors.New("no process on this machine is seen to listen ther
 // treeListening is the tree of the processes that listen on an address of this machine; a server of several processes
 // shares one socket among them (proc_pid_fd(5), proc_net_tcp(5)). Without one it fails with errElsewhere.
 func treeListening(hostport string) (*tree, error) {
-	port, err := localPort(hostport)
+	at, err := localAddress(hostport)
 	if err != nil {
 		return nil, err
 	}
-	sockets, err := listening(port)
+	sockets, err := listening(at)
 	if err != nil {
 		return nil, err
 	}
@@ -56,19 +57,22 @@ func treeListening(hostport string) (*tree, error) {
 	return t, nil
 }
 
-func localPort(hostport string) (uint64, error) {
-	host, port, err := net.SplitHostPort(hostport)
+// localAddress is an address of this machine; "localhost" is any of the loopback ones.
+func localAddress(hostport string) (at netip.AddrPort, err error) {
+	host, text, err := net.SplitHostPort(hostport)
 	if err != nil {
-		return 0, err
+		return at, err
 	}
-	if addr, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !addr.IsLoopback()) {
-		return 0, errElsewhere
+	addr, err := netip.ParseAddr(host)
+	if host != "localhost" && (err != nil || !addr.IsLoopback()) {
+		return at, errElsewhere
 	}
-	return strconv.ParseUint(port, 10, 16)
+	port, err := strconv.ParseUint(text, 10, 16)
+	return netip.AddrPortFrom(addr, uint16(port)), err
 }
 
-// listening returns the sockets in state LISTEN at a port, as /proc shows them.
-func listening(port uint64) (map[string]bool, error) {
+// listening returns the sockets in state LISTEN that take connections to an address, as /proc shows them.
+func listening(at netip.AddrPort) (map[string]bool, error) {
 	const listen = 10 // TCP_LISTEN
 	fs, err := procfs.NewDefaultFS()
 	if err != nil {
@@ -84,7 +88,10 @@ func listening(port uint64) (map[string]bool, error) {
 	sockets := map[string]bool{}
 	for _, lines := range []procfs.NetTCP{four, six} {
 		for _, line := range lines {
-			if line.LocalPort == port && line.St == listen {
+			own, _ := netip.AddrFromSlice(line.LocalAddr)
+			own = own.Unmap()
+			hears := own.IsUnspecified() || own == at.Addr() || !at.Addr().IsValid() && own.IsLoopback()
+			if line.LocalPort == uint64(at.Port()) && line.St == listen && hears {
 				sockets[fmt.Sprintf("socket:[%d]", line.Inode)] = true
 			}
 		}
@@ -221,8 +228,14 @@ func (t *tree) names() string {
 	count := map[string]int{}
 	var names []string
 	for _, m := range members {
-		if count[m.Comm]++; count[m.Comm] == 1 {
-			names = append(names, m.Comm)
+		name := m.Comm
+		if p, err := procfs.NewProc(m.PID); err == nil {
+			if file, err := p.Executable(); err == nil { // another user's is not told
+				name = filepath.Base(file)
+			}
+		}
+		if count[name]++; count[name] == 1 {
+			names = append(names, name)
 		}
 	}
 	for i, name := range names {
