@@ -167,13 +167,16 @@ func unlessEnded(ctx context.Context, err error) error {
 	return errInterrupted
 }
 
-// maxRate is more than any generator here can send, in requests a second.
-const maxRate = 1_000_000
+// maxRate is more than any generator here can send, and minRate less than any load is, in requests a second.
+const minRate, maxRate = 0.1, 1_000_000
 
 // check refuses what cannot have been meant.
 func (o Options) check() error {
-	if !(o.Rate >= 0 && o.Rate <= maxRate) { // nor NaN
-		return askedWrongly("--rate is %v; give requests a second, more than 0 and at most %s", o.Rate, grouped(maxRate))
+	if o.Rate != 0 && !(o.Rate >= minRate && o.Rate <= maxRate) { // nor NaN
+		return askedWrongly("--rate is %v; give requests a second, %v to %s", o.Rate, minRate, grouped(maxRate))
+	}
+	if o.Rate != 0 && o.Trace != "" {
+		return askedWrongly("--rate and --trace are given; a trace goes at its own pace")
 	}
 	if o.Lasts < 0 {
 		return askedWrongly("--lasts is %v; give a time such as 10m", o.Lasts)

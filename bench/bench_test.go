@@ -264,7 +264,7 @@ func TestRunRefuses(t *testing.T) {
 		}
 	}
 	for _, rate := range []float64{-1, math.NaN(), math.Inf(1), math.Inf(-1), 1e9} {
-		refuses(Options{Rate: rate}, "bench one: --rate is ", "give requests a second, more than 0 and at most 1,000,000")
+		refuses(Options{Rate: rate}, "bench one: --rate is ", "give requests a second, 0.1 to 1,000,000")
 	}
 	refuses(Options{Lasts: -time.Second}, "--lasts is -1s; give a time such as 10m")
 	refuses(Options{Peers: []Peer{{"nginx", "http://a"}, {"nginx-2", "http://b"}, {"nginx", "http://b"}}}, "two peers nginx", "such as nginx-2")

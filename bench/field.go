@@ -72,10 +72,12 @@ func openField(ctx context.Context, r *run, settings ...string) (_ *field, err e
 		return nil, askedWrongly("the peers' origin cannot listen: %w; give --origin a free address such as 127.0.0.1:8090", err)
 	}
 	own, err := f.target(ctx, settings...)
+	if own != nil {
+		f.subjects = append(f.subjects, own) // what was stored there already is taken away
+	}
 	if err != nil {
 		return nil, err
 	}
-	f.subjects = append(f.subjects, own)
 	for _, p := range r.Peers {
 		s := &subject{name: p.Name, base: p.URL, grammar: p.grammar()}
 		if err := s.meet(ctx); err != nil {
@@ -105,7 +107,40 @@ func (f *field) target(ctx context.Context, settings ...string) (*subject, error
 	if err := s.meet(ctx); err != nil {
 		return nil, err
 	}
-	return s, f.define(ctx, s)
+	if f.Trace != "" {
+		return s, nil // it asks for what is there
+	}
+	if err := f.define(ctx, s); err != nil {
+		return s, err
+	}
+	return s, f.belongs(ctx, s)
+}
+
+// belongsTimeout is how long what was stored may take until a target shows it.
+const belongsTimeout = 5 * time.Second
+
+// belongs holds the management API to be that of the front door: what is stored by the one is seen at the other.
+func (f *field) belongs(ctx context.Context, s *subject) error {
+	picture, err := corpus.PNG(corpus.Badge(16))
+	if err != nil {
+		return err
+	}
+	const name = "probe.png"
+	if _, err := put(ctx, s.api, f.product, name, picture); err != nil {
+		return f.notTaken(name, err)
+	}
+	for end := time.Now().Add(belongsTimeout); ; {
+		_, err := askOnce(ctx, &shot{url: s.base + "/" + f.product + "/info/" + name, status: http.StatusOK, length: anyLength})
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(end) {
+			return askedWrongly("what is stored by %s (--server) is not seen at %s (--target): %w; give the management API of the same system", f.Server, f.Target, err)
+		}
+		if err := sleepUntil(ctx, time.Now().Add(100*time.Millisecond)); err != nil {
+			return err
+		}
+	}
 }
 
 // boot starts the program as a subject, with a data directory of its own.

@@ -181,6 +181,19 @@ func TestTargetOfADay(t *testing.T) {
 	}
 }
 
+// A management API that is another system's is told, and keeps nothing.
+func TestFieldWrongServer(t *testing.T) {
+	one, other, wrong := testRun(t), testRun(t), testRun(t)
+	api := targetServer(t, one)
+	targetServer(t, other)
+	wrong.Target, wrong.Server = other.Target, one.Server
+	err := hits(t.Context(), wrong, hitSize{})
+	asked(t, err, "is not seen at "+other.Target+" (--target)", "404", "give the management API of the same system")
+	if left := products(t, api); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 // What is not there is said before anything is measured, with what to do, and nothing is left.
 func TestFieldAsksForWhatIsNotThere(t *testing.T) {
 	tiny := func(r *run) error { return hits(t.Context(), r, hitSize{}) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -80,10 +81,19 @@ type mixture struct {
 
 // dayParts are what parts of a day have shown.
 type dayParts struct {
-	ratio      map[string]samples // percent, by tier
-	p50, p99   samples            // of hits, ms
-	all        distribution       // of hits
-	shed, sent int
+	ratio    map[string]samples // percent, by tier
+	p50, p99 samples            // of hits, ms
+	all      distribution       // of hits
+	lost     samples            // percent that was shed, or not answered in time
+}
+
+// reportTo reports what hits took, all of them, and what was refused, of all.
+func (p *dayParts) reportTo(r *Report, name string, hits distribution) {
+	if len(hits) > 0 {
+		r.figure(name+"hit_p50_ms", ms(hits.at(0.5)), "ms").spread(p.p50)
+		r.figure(name+"hit_p99_ms", ms(hits.at(0.99)), "ms").spread(p.p99)
+	}
+	r.median(name+"shed_percent", p.lost, "%")
 }
 
 // hitTiers answer without making anything.
@@ -93,8 +103,7 @@ func (p *dayParts) take(o *offer, tiers map[string]distribution) {
 	if p.ratio == nil {
 		p.ratio = map[string]samples{}
 	}
-	p.shed += o.shed
-	p.sent += o.shed + o.failed + o.unanswered + len(o.latencies)
+	p.lost = append(p.lost, o.lostPercent())
 	answers := float64(len(o.latencies))
 	if answers == 0 {
 		return // of which nothing has a share
@@ -169,14 +178,14 @@ func (m *mixture) reportTo(r *Report) {
 	for _, tier := range append(hitTiers, "miss") {
 		r.median("mixed_"+tier+"_percent", m.calm.ratio[tier], "%")
 	}
-	r.median("mixed_hit_p50_ms", m.calm.p50, "ms")
-	r.median("mixed_hit_p99_ms", m.calm.p99, "ms")
-	r.median("mixed_saturated_hit_p50_ms", m.busy.p50, "ms")
-	r.median("mixed_saturated_hit_p99_ms", m.busy.p99, "ms")
+	calm, busy := newDistribution(m.calm.all), newDistribution(m.busy.all)
+	m.calm.reportTo(r, "mixed_", calm)
+	m.busy.reportTo(r, "mixed_saturated_", busy)
 	r.median("mixed_saturated_renders_per_second", m.rendered, "img/s")
 	r.median("mixed_peak_rss_mb", m.rss, "MB")
-	r.atMost("mixed_failures", float64(m.wrong), "", 0)
-	calm, busy := newDistribution(m.calm.all), newDistribution(m.busy.all)
+	if len(m.rss)+m.wrong > 0 || m.behind == nil { // something was measured
+		r.atMost("mixed_failures", float64(m.wrong), "", 0)
+	}
 	cache := "its own memory cache"
 	if m.Target == "" {
 		cache = fmt.Sprintf("memory cache of %d MiB", m.size.memory>>20)
@@ -203,7 +212,7 @@ func (f *field) reportWho(limit ceiling, behind *offer, failures []error) {
 		f.report.note(behind.verdict(limit))
 	}
 	for _, err := range failures[:min(len(failures), 5)] {
-		t.Rows = append(t.Rows, []string{"failed", "", "", "", err.Error()})
+		t.Rows = append(t.Rows, []string{"failed", "", "", "", strings.ReplaceAll(err.Error(), "\n", "; ")})
 	}
 	f.report.table(t)
 }
@@ -212,6 +221,9 @@ func (f *field) reportWho(limit ceiling, behind *offer, failures []error) {
 func (o *offer) failures() (all []error) {
 	if o.failed > 0 {
 		all = append(all, fmt.Errorf("%d answers are wrong: %w", o.failed, o.failure))
+	}
+	if o.shed > 0 {
+		all = append(all, fmt.Errorf("%d were refused: %w", o.shed, o.refusal))
 	}
 	if o.unanswered > 0 {
 		all = append(all, fmt.Errorf("%d of %d: %w", o.unanswered, o.unanswered+o.failed+o.shed+len(o.latencies), errUnanswered))

@@ -47,7 +47,7 @@ func TestDayParts(t *testing.T) {
 			t.Errorf("%s: %v %%, want %v", tier, got, want)
 		}
 	}
-	if p.p50[0] != 2 || p.p99[0] != 3 || p.shed != 2 || p.sent != 8 || len(p.all) != 3 || len(all["memory"]) != 2 {
+	if p.p50[0] != 2 || p.p99[0] != 3 || math.Abs(p.lost[0]-100*3.0/7) > 1e-9 || len(p.all) != 3 || len(all["memory"]) != 2 {
 		t.Errorf("%+v, %v", p, all)
 	}
 }
@@ -56,7 +56,7 @@ func TestDayParts(t *testing.T) {
 func TestDayPartsOfNothing(t *testing.T) {
 	var p dayParts
 	p.take(&offer{tally: tally{shed: 3}}, nil)
-	if p.sent != 3 || len(p.ratio["hit"]) > 0 || len(p.p50) > 0 {
+	if p.lost[0] != 100 || len(p.ratio["hit"]) > 0 || len(p.p50) > 0 {
 		t.Errorf("%+v", p)
 	}
 	missed := &offer{tiers: map[string]distribution{"miss": {time.Second}}}

@@ -128,8 +128,8 @@ func spreadSeconds(all []logged) {
 	}
 }
 
-// maxTraceMS is when the last visit of a trace may be, in milliseconds: within a year.
-const maxTraceMS = 366 * 24 * 60 * 60 * 1000
+// maxTraceMS is when the last visit of a trace may be, in milliseconds: within a century.
+const maxTraceMS = 100 * 366 * 24 * 60 * 60 * 1000
 
 // readTrace reads what [Record] wrote.
 func readTrace(path string) ([]Visit, error) {
@@ -147,7 +147,7 @@ func readTrace(path string) ([]Visit, error) {
 		if err := decoder.Decode(&v); errors.Is(err, io.EOF) {
 			continue // an empty line
 		} else if err != nil || decoder.More() || v.AtMS < 0 || v.AtMS > maxTraceMS || len(v.Path) < 2 || v.Path[0] != '/' {
-			return nil, askedWrongly(`--trace: line %d of %s is no visit such as {"at_ms":0,"path":"/shop/w=400/hero.jpg"}, within a year of the first; make a trace with assetmatrix bench record ACCESS_LOG`, n, path)
+			return nil, askedWrongly(`--trace: line %d of %s is no visit such as {"at_ms":0,"path":"/shop/w=400/hero.jpg"}, within a century of the first; make a trace with assetmatrix bench record ACCESS_LOG`, n, path)
 		}
 		visits = append(visits, v)
 	}

@@ -44,7 +44,8 @@ func replayScenario(ctx context.Context, r *run) (err error) {
 	}
 	r.progress("replaying", 0, len(visits))
 	asked := 0
-	o, err := open(ctx, r.scheduleOf(visits), func() *shot {
+	s, faster := r.scheduleOf(visits)
+	o, err := open(ctx, s, func() *shot {
 		v := visits[asked]
 		asked++
 		r.progress("replaying", asked, len(visits))
@@ -53,22 +54,22 @@ func replayScenario(ctx context.Context, r *run) (err error) {
 	if err != nil {
 		return err
 	}
-	f.reportReplay(o, limit)
+	f.reportReplay(o, limit, faster)
 	return nil
 }
 
-// scheduleOf is when each visit is due.
-func (r *run) scheduleOf(visits []Visit) schedule {
+// scheduleOf is when each visit is due, and how many times faster than it was recorded that is.
+func (r *run) scheduleOf(visits []Visit) (s schedule, faster float64) {
 	most := maxReplay
 	if r.Quick {
 		most = maxQuickReplay
 	}
 	lasts := time.Duration(visits[len(visits)-1].AtMS) * time.Millisecond
-	faster := max(1, float64(lasts)/float64(most))
+	faster = max(1, float64(lasts)/float64(most))
 	return schedule{len(visits), func(i int) time.Duration {
 		at := visits[min(i, len(visits)-1)].AtMS
 		return time.Duration(float64(at) * float64(time.Millisecond) / faster)
-	}}
+	}}, faster
 }
 
 // replayed is what a trace asks for: products with their presets, and names in them.
@@ -144,11 +145,17 @@ func hashOf(s string) uint32 {
 	return h.Sum32()
 }
 
-func (f *field) reportReplay(o *offer, limit ceiling) {
+func (f *field) reportReplay(o *offer, limit ceiling, faster float64) {
+	r := f.report
+	r.figure("replay_speed", faster, "×")
+	r.figure("replay_offered_per_second", o.rate, "req/s")
+	if !o.keptUp() {
+		r.figure("replay_sent_per_second", o.sent, "req/s")
+		f.reportWho(limit, o, nil)
+		return
+	}
 	var p dayParts
 	p.take(o, nil)
-	r := f.report
-	r.figure("replay_offered_per_second", o.rate, "req/s")
 	r.figure("replay_answered_per_second", o.perSecond(), "req/s")
 	r.median("replay_hit_percent", p.ratio["hit"], "%")
 	for _, tier := range append(hitTiers, "miss") {
@@ -159,16 +166,13 @@ func (f *field) reportReplay(o *offer, limit ceiling) {
 		r.figure("replay_p99_ms", ms(o.latencies.at(0.99)), "ms")
 	}
 	r.figure("replay_failures", float64(o.failed+o.unanswered), "")
-	t := Table{Title: "The trace " + f.Trace, Head: distributionHead("")}
+	r.figure("replay_shed", float64(o.shed), "")
+	t := Table{Title: fmt.Sprintf("The trace %s, %s times as fast as it was recorded", f.Trace, number(faster)), Head: distributionHead("")}
 	for _, tier := range append(hitTiers, "miss") {
 		t.Rows = append(t.Rows, o.tiers[tier].row(tier))
 	}
 	t.Rows = append(t.Rows, o.latencies.row("all"))
 	r.table(t)
-	var behind *offer
-	if !o.keptUp() {
-		behind = o
-	}
-	f.reportWho(limit, behind, o.failures())
+	f.reportWho(limit, nil, o.failures())
 	r.plot(latencyPlot("The trace, replayed", o.latencies.series("all"), p.all.series("hits")))
 }

@@ -74,7 +74,7 @@ func TestReplayAtATarget(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.report.once(t)
-	if r.report.value(t, "replay_failures") != 8 || r.report.value(t, "replay_answered_per_second") != 0 || len(r.report.Figures) != 3 {
+	if r.report.value(t, "replay_failures") != 8 || r.report.value(t, "replay_answered_per_second") != 0 || r.report.value(t, "replay_shed") != 0 || len(r.report.Figures) != 5 {
 		t.Errorf("%v", r.report.Figures)
 	}
 	if said := r.report.counted(t, "failed"); !strings.Contains(said, "/shop/") || !strings.Contains(said, "404") {
@@ -89,13 +89,13 @@ func TestReplayAtATarget(t *testing.T) {
 func TestScheduleOf(t *testing.T) {
 	visits := []Visit{{0, "/a"}, {60_000, "/b"}, {3_600_000, "/c"}}
 	for quick, want := range map[bool]time.Duration{true: maxQuickReplay, false: maxReplay} {
-		s := (&run{Options: Options{Quick: quick}}).scheduleOf(visits)
-		if s.n != 3 || s.lasts() != want || s.due(1) != want/60 {
+		s, faster := (&run{Options: Options{Quick: quick}}).scheduleOf(visits)
+		if s.n != 3 || s.lasts() != want || s.due(1) != want/60 || faster != float64(time.Hour/want) {
 			t.Errorf("%d visits in %v, the second at %v", s.n, s.lasts(), s.due(1))
 		}
 	}
-	short := (&run{}).scheduleOf(visits[:2])
-	if short.lasts() != time.Minute || short.due(1) != time.Minute {
+	short, faster := (&run{}).scheduleOf(visits[:2])
+	if short.lasts() != time.Minute || short.due(1) != time.Minute || faster != 1 {
 		t.Errorf("a minute takes %v", short.lasts())
 	}
 }

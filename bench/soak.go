@@ -156,7 +156,7 @@ func (s *soaking) part(ctx context.Context, f *fault) (p soakPart, err error) {
 	wrong := o.failed + o.unanswered
 	p.failed, p.shed, p.sent = wrong+len(unwritten), o.shed, wrong+o.shed+len(o.latencies)
 	s.requests += p.sent
-	if bad := p.failed; bad > 0 && (f == nil || !f.outage && bad > f.tolerated) {
+	if bad := p.failed + p.shed; bad > 0 && (f == nil || !f.outage && bad > f.tolerated) {
 		s.calm += bad
 		s.failures = append(s.failures, fmt.Errorf("%s: %w", cmp.Or(p.fault, "nothing was broken"), failure))
 	}

@@ -131,7 +131,7 @@ func scenarioCommand(s bench.Scenario) *cobra.Command {
 		Short: s.Short,
 		Args:  takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := choose(&o, from, peers); err != nil {
+			if err := cmp.Or(conflict(cmd, o), choose(&o, from, peers)); err != nil {
 				return usageError{err}
 			}
 			page, err := newPage(html)
@@ -171,6 +171,19 @@ func scenarioCommand(s bench.Scenario) *cobra.Command {
 		cmd.Flags().DurationVar(&o.Lasts, "lasts", 0, "how long it goes on (1h, with --quick half a minute)")
 	}
 	return cmd
+}
+
+// conflict says of flags that mean nothing without others, or nothing at all.
+func conflict(cmd *cobra.Command, o bench.Options) error {
+	for _, name := range []string{"server", "token-file"} {
+		if cmd.Flags().Changed(name) && o.Target == "" {
+			return fmt.Errorf("--%s is given without --target, the URL of the front door that is measured", name)
+		}
+	}
+	if cmd.Flags().Changed("rate") && o.Rate == 0 {
+		return errors.New("--rate is 0; give requests a second, or leave it out")
+	}
+	return nil
 }
 
 // choose fills in what the flags say of servers.
