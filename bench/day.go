@@ -11,8 +11,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/assetmatrix/assetmatrix/asset"
 	"github.com/assetmatrix/assetmatrix/control/client"
+	"github.com/assetmatrix/assetmatrix/transform"
 )
 
 // daySize is how large a day is.
@@ -37,7 +40,8 @@ type day struct {
 	random  *rand.Rand
 	popular [3]*rand.Zipf // products, names, variants
 	cold    int
-	shows   []state // of each name
+	shows   []state        // of each name
+	marks   map[uint64]int // what bodies show, by their sums
 }
 
 // A state is what was acknowledged of a name, and what was not since then, though it may have been done.
@@ -55,7 +59,7 @@ func newDay(ctx context.Context, f *field, size daySize) (*day, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &day{field: f, on: f.subjects[0], size: size, versions: drawn[size.originals:], random: rand.New(rand.NewPCG(4, 4))}
+	d := &day{field: f, on: f.subjects[0], size: size, versions: drawn[size.originals:], random: rand.New(rand.NewPCG(4, 4)), marks: map[uint64]int{}}
 	d.popular = [3]*rand.Zipf{
 		rand.NewZipf(d.random, 1.3, 2, uint64(size.products-1)), rand.NewZipf(d.random, 1.1, 4, uint64(size.originals-1)),
 		rand.NewZipf(d.random, 1.5, 1, uint64(len(variants)-1)),
@@ -119,8 +123,43 @@ func (d *day) upload(ctx context.Context, i int, content []byte) error {
 func (d *day) visit() *shot {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	product, name, variant := d.products[d.popular[0].Uint64()], assetName(int(d.popular[1].Uint64())), variants[d.popular[2].Uint64()]
-	return d.shot(product, variant, name)
+	product, n, variant := d.products[d.popular[0].Uint64()], int(d.popular[1].Uint64()), variants[d.popular[2].Uint64()]
+	s := d.shot(product, variant, assetName(n))
+	s.body = func(_ string, body []byte) error { return d.shown(n, body) }
+	return s
+}
+
+// shown holds a body to show one of the two pictures that a name has by turns.
+func (d *day) shown(name int, body []byte) error {
+	sum := xxhash.Sum64(body)
+	d.mu.Lock()
+	n, ok := d.marks[sum]
+	d.mu.Unlock()
+	if !ok { // others go on meanwhile
+		err := isWebP(body, 0)
+		if err == nil {
+			n, err = markOf(body)
+		}
+		if err != nil {
+			return err
+		}
+		d.mu.Lock()
+		d.marks[sum] = n
+		d.mu.Unlock()
+	}
+	if n != name && n != name+d.size.originals {
+		return fmt.Errorf("it shows picture %d, not %d or %d", n, name, name+d.size.originals)
+	}
+	return nil
+}
+
+// isWebP holds a body to be a picture in the format that visitors ask for first, and not wider than asked for, if it was.
+func isWebP(body []byte, width int) error {
+	head, err := transform.Header(bytes.NewReader(body), int64(len(body)))
+	if err == nil && (head.MediaType != "image/webp" || width > 0 && head.Width > width) {
+		err = fmt.Errorf("it is %s of %d px, not image/webp of at most %d", head.MediaType, head.Width, width)
+	}
+	return err
 }
 
 func (d *day) shot(product, variant, name string) *shot {
@@ -137,7 +176,9 @@ func (d *day) rare() *shot {
 	d.cold++
 	width, turn := d.cold%400, d.cold/400
 	name, quality := (width+turn)%d.size.originals, turn/d.size.originals%70
-	return d.shot(d.products[0], fmt.Sprintf("q=%d,w=%d", 20+quality, 100+width), assetName(name))
+	s := d.shot(d.products[0], fmt.Sprintf("q=%d,w=%d", 20+quality, 100+width), assetName(name))
+	s.body = func(_ string, body []byte) error { return isWebP(body, 100+width) }
+	return s
 }
 
 // live uploads and purges until ctx ends. What fails is given to failed.

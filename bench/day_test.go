@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/bench/corpus"
 )
 
 // tinyDayAt opens a field, and a day at it.
@@ -68,6 +69,36 @@ func TestDay(t *testing.T) {
 	if lost, err := d.lost(t.Context()); err != nil || len(lost) > 0 {
 		t.Errorf("lost %v, %v", lost, err)
 	}
+}
+
+func TestIsWebP(t *testing.T) {
+	webp, jpg := rendition60(t, asset.WebP), rendition60(t, asset.JPEG)
+	for _, c := range []struct {
+		body  []byte
+		width int
+		ok    bool
+	}{{webp, 0, true}, {webp, 60, true}, {webp, 59, false}, {jpg, 0, false}, {[]byte("<html>"), 0, false}, {nil, 0, false}} {
+		if err := isWebP(c.body, c.width); (err == nil) != c.ok {
+			t.Errorf("%d bytes at %d: %v", len(c.body), c.width, err)
+		}
+	}
+}
+
+// rendition60 is a rendition of 60 px.
+func rendition60(t *testing.T, format asset.Format) []byte {
+	t.Helper()
+	if err := corpus.StartVips(); err != nil {
+		t.Fatal(err)
+	}
+	original, err := corpus.JPEG(corpus.Landscape(1, 90, 60), 80)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := thumbnail(original, want{width: 60, format: format, quality: 80})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
 }
 
 func TestPurgesTakeTurns(t *testing.T) {

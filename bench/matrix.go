@@ -88,11 +88,12 @@ type outcome struct {
 	sync         distribution    // synced
 	views        int             // of a product after a release, with what it may demand
 	stale, mixed int             // of those views
+	outdated     int             // answers with bytes that were not those of the last release
 	took         time.Duration
 }
 
-// wrong is how many views were stale or mixed.
-func (o *outcome) wrong() int { return o.stale + o.mixed }
+// wrong is how many views were stale or mixed, and answers outdated.
+func (o *outcome) wrong() int { return o.stale + o.mixed + o.outdated }
 
 // An observer follows a trace as it happens to one of the ways.
 type observer struct {
@@ -101,12 +102,19 @@ type observer struct {
 	way   way
 	trace *trace
 	now   []asset.Digest // what each asset shows
+	shown []int          // the number of it, which can be read off every rendition
 	outcome
 
 	mu       sync.Mutex // guards the rest
-	contents map[asset.Digest]int64
+	contents map[asset.Digest]rendition
 	uploaded int64         // bytes of different originals
 	before   time.Duration // CPU of the workers when it began
+}
+
+// A rendition is what is known of an answer's bytes.
+type rendition struct {
+	bytes  int64
+	number int // that they show
 }
 
 // happen lets a trace happen to a way, which it starts and ends.
@@ -117,7 +125,7 @@ func (r *run) happen(ctx context.Context, name string, t *trace, start func() (w
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.end(), os.RemoveAll(r.path(name))) }()
-	o := &observer{run: r, name: name, way: w, trace: t, contents: map[asset.Digest]int64{}}
+	o := &observer{run: r, name: name, way: w, trace: t, contents: map[asset.Digest]rendition{}}
 	if o.before, err = idle(ctx, w); err != nil {
 		return nil, err
 	}
@@ -126,7 +134,7 @@ func (r *run) happen(ctx context.Context, name string, t *trace, start func() (w
 		return nil, err
 	}
 	for _, content := range t.originals {
-		o.now = append(o.now, asset.Digest(sha256.Sum256(content)))
+		o.now, o.shown = append(o.now, asset.Digest(sha256.Sum256(content))), append(o.shown, len(o.shown))
 		o.uploaded += int64(len(content))
 	}
 	if err := o.visit(ctx, "visits", t.visits); err != nil {
@@ -154,8 +162,8 @@ func (r *run) happen(ctx context.Context, name string, t *trace, start func() (w
 // settle notes what everything has come to until now.
 func (o *observer) settle() (err error) {
 	a := account{originals: o.uploaded}
-	for _, size := range o.contents {
-		a.renditions += size
+	for _, r := range o.contents {
+		a.renditions += r.bytes
 	}
 	if a.stored, err = storedBytes(o.way); err != nil {
 		return err
@@ -248,9 +256,36 @@ func (o *observer) visitOne(ctx context.Context, v visit) error {
 	if kind := a.header.Get("Content-Type"); kind != "image/webp" || len(a.body) == 0 {
 		return fmt.Errorf("%s of %s/%s is %d bytes of %s", v.preset, productName(v.product), assetName(v.asset), len(a.body), kind)
 	}
+	digest := asset.Digest(sha256.Sum256(a.body))
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.contents[sha256.Sum256(a.body)] = int64(len(a.body))
+	known, ok := o.contents[digest]
+	if !ok {
+		known.bytes = int64(len(a.body))
+		if known.number, err = markOf(a.body); err != nil {
+			return fmt.Errorf("%s of %s/%s: %w", v.preset, productName(v.product), assetName(v.asset), err)
+		}
+		o.contents[digest] = known
+	}
+	if known.number != o.shown[v.asset] {
+		o.outdated++
+	}
+	return nil
+}
+
+// originals asks every product for the originals of a release.
+func (o *observer) originals(ctx context.Context, r release) error {
+	for p := range o.trace.products {
+		for _, asked := range o.trace.page(p, r) {
+			a, err := ask(ctx, o.way.front(p), productName(p), "original", assetName(asked), "")
+			if err != nil {
+				return err
+			}
+			if sha256.Sum256(a.body) != o.now[asked] {
+				o.outdated++
+			}
+		}
+	}
 	return nil
 }
 
@@ -259,7 +294,7 @@ func (o *observer) release(ctx context.Context, r release) error {
 	old, fresh := map[int]asset.Digest{}, map[int]asset.Digest{}
 	for _, c := range r {
 		old[c.asset], fresh[c.asset] = o.now[c.asset], sha256.Sum256(c.content)
-		o.now[c.asset] = fresh[c.asset]
+		o.now[c.asset], o.shown[c.asset] = fresh[c.asset], c.number
 		o.uploaded += int64(len(c.content))
 	}
 	demand, err := o.way.publish(ctx, o.trace, r)
@@ -283,6 +318,9 @@ func (o *observer) release(ctx context.Context, r release) error {
 	}
 	watching.Wait()
 	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if err := o.originals(ctx, r); err != nil {
 		return err
 	}
 	return o.visit(ctx, "visits after a release", o.trace.affected(r))
@@ -413,6 +451,7 @@ func reportWays(r *Report, t *trace, size matrixSize, siloed, matrix *outcome) {
 				return fmt.Sprintf("%s %%, %.1f s of CPU", number(100*o.compute.Seconds()/siloed.compute.Seconds()), o.compute.Seconds())
 			}),
 			both("stale or mixed views", func(o *outcome) string { return fmt.Sprintf("%d + %d of %d", o.stale, o.mixed, o.views) }),
+			both("answers with outdated bytes", func(o *outcome) string { return grouped(int64(o.outdated)) }),
 			both("took", func(o *outcome) string { return o.took.Round(100 * time.Millisecond).String() }),
 		},
 	})

@@ -2,7 +2,9 @@ package bench
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -60,6 +62,49 @@ func TestTrace(t *testing.T) {
 	for _, v := range a.affected(a.releases[0]) {
 		if v.asset != a.releases[0][0].asset || !slices.Contains(a.needs[v.product], v.asset) {
 			t.Error(v)
+		}
+	}
+}
+
+// A front door that goes on to answer with the picture before is found out, whatever its metadata say.
+func TestOutdatedBytes(t *testing.T) {
+	trace, err := newTrace(t.Context(), tinyMatrix, func(int, int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shows int // which picture is answered
+	front := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/original/") {
+			_, _ = w.Write(trace.originals[shows])
+			return
+		}
+		body, err := thumbnail(trace.originals[shows], want{width: 120, format: asset.WebP, quality: 80})
+		if err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Content-Type", "image/webp")
+		_, _ = w.Write(body)
+	})
+	way := &matrixWay{all: &server{front: strings.TrimPrefix(front, "http://")}}
+	o := &observer{run: testRun(t), way: way, trace: trace, contents: map[asset.Digest]rendition{}, shown: []int{1}, now: []asset.Digest{sha256.Sum256(trace.originals[1])}}
+	for i, want := range []int{1, 0} { // of the picture before one answer of each kind is outdated
+		shows = i
+		o.outdated = 0
+		if err := o.visitOne(t.Context(), visit{0, 0, "card"}); err != nil {
+			t.Fatal(err)
+		}
+		if o.outdated != want {
+			t.Errorf("of picture %d %d renditions are outdated, want %d", i, o.outdated, want)
+		}
+		o.outdated = 0
+		if err := o.originals(t.Context(), release{{asset: 0}}); err != nil {
+			t.Fatal(err)
+		}
+		if users := len(trace.users(0)); o.outdated != want*users {
+			t.Errorf("of picture %d %d originals are outdated, want %d", i, o.outdated, want*users)
+		}
+		if o.wrong() != o.outdated {
+			t.Errorf("%d wrong", o.wrong())
 		}
 	}
 }

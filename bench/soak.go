@@ -189,7 +189,11 @@ func (s *soaking) any() *shot {
 		next = s.rare
 	}
 	shot := next()
+	shows := shot.body
 	shot.body = func(etag string, body []byte) error {
+		if err := shows(etag, body); err != nil {
+			return err
+		}
 		sum := xxhash.Sum64(body)
 		s.mu.Lock()
 		defer s.mu.Unlock()

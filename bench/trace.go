@@ -33,10 +33,11 @@ type visit struct {
 // A release is new content of one asset, or of several that belong together.
 type release []change
 
-// A change is new content of an asset.
+// A change is new content of an asset, and the number that it shows.
 type change struct {
 	asset   int
 	content []byte
+	number  int
 }
 
 // presets are what all products show pictures with, as they share a design system.
@@ -65,9 +66,11 @@ func newTrace(ctx context.Context, s matrixSize, drawn func(done, total int)) (*
 		return nil, err
 	}
 	t.originals, pictures = pictures[:s.originals], pictures[s.originals:]
+	number := s.originals // those before are of the originals
 	for _, r := range t.releases {
 		for i := range r {
-			r[i].content, pictures = pictures[0], pictures[1:]
+			r[i].content, r[i].number, pictures = pictures[0], number, pictures[1:]
+			number++
 		}
 	}
 	for p := range s.products {
@@ -131,7 +134,7 @@ func assetName(asset int) string { return fmt.Sprintf("catalog/%04d.jpg", asset)
 
 func productName(product int) string { return fmt.Sprintf("shop-%02d", product) }
 
-// drawAll returns n pictures of about so many pixels, from half as many to twice as many, as JPEGs.
+// drawAll returns n pictures of about so many pixels, from half as many to twice as many, as JPEGs. Each shows its number, from 0 on.
 func drawAll(ctx context.Context, n, pixels int, drawn func(done, total int)) ([][]byte, error) {
 	pictures, errs := make([][]byte, n), make([]error, n)
 	next, done := make(chan int), 0
@@ -142,7 +145,9 @@ func drawAll(ctx context.Context, n, pixels int, drawn func(done, total int)) ([
 			for i := range next {
 				random := rand.New(rand.NewPCG(3, uint64(i)))
 				width, height := sides(random, pixels)
-				pictures[i], errs[i] = corpus.JPEG(corpus.Landscape(uint64(i+1), width, height), 88)
+				drawing := corpus.Landscape(uint64(i+1), width, height)
+				mark(drawing, i)
+				pictures[i], errs[i] = corpus.JPEG(drawing, 88)
 				mu.Lock()
 				done++
 				drawn(done, n)

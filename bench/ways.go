@@ -225,7 +225,7 @@ func (w *siloedWay) fill(ctx context.Context, t *trace) error {
 // all is the first content of every asset, as a release.
 func (t *trace) all() (r release) {
 	for a, content := range t.originals {
-		r = append(r, change{a, content})
+		r = append(r, change{a, content, a})
 	}
 	return r
 }
