@@ -22,21 +22,18 @@ type overloadSize struct {
 	rounds   int
 	lasts    time.Duration // of an offer
 	hits     float64       // requests a second for what is in hand, meanwhile
+	queue    int           // renditions that may wait in the program that is started: so few that the end is reached in the time
 	rate     float64       // renditions a second to offer, in the place of loads; 0: none
 }
 
 func overloadScenario(ctx context.Context, r *run) error {
-	size := overloadSize{original: [2]int{1200, 800}, loads: []float64{0.5, 1, 2, 4}, rounds: minRounds, lasts: 8 * time.Second, hits: 200}
+	size := overloadSize{original: [2]int{1200, 800}, loads: []float64{0.5, 1, 2, 4}, rounds: minRounds, lasts: 8 * time.Second, hits: 200, queue: 128}
 	if r.Quick {
-		size.rounds, size.lasts = minRounds, 800*time.Millisecond
+		size.rounds, size.lasts, size.queue = minRounds, 800*time.Millisecond, 32
 	}
 	size.rate = r.Rate
 	return overload(ctx, r, size)
 }
-
-// overloadQueue is how many renditions may wait in the program that is started: about the work of two seconds, so that the
-// end of the queue is reached in the time that is offered.
-const overloadQueue = 128
 
 // A cold rendition has one of so many widths, from the first on, and qualities.
 const (
@@ -60,7 +57,7 @@ func overload(ctx context.Context, r *run, size overloadSize) (err error) {
 	if size.rate > 0 {
 		size.loads = []float64{1} // of that rate
 	}
-	f, err := openField(ctx, r, "ASSETMATRIX_RENDER_QUEUE="+strconv.Itoa(overloadQueue))
+	f, err := openField(ctx, r, "ASSETMATRIX_RENDER_QUEUE="+strconv.Itoa(size.queue))
 	if err != nil {
 		return err
 	}

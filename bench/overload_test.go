@@ -9,7 +9,7 @@ import (
 	"github.com/assetmatrix/assetmatrix/bench/corpus"
 )
 
-var tinyOverload = overloadSize{original: [2]int{900, 600}, loads: []float64{0.25, 4}, rounds: 1, lasts: 150 * time.Millisecond, hits: 20}
+var tinyOverload = overloadSize{original: [2]int{900, 600}, loads: []float64{0.25, 4}, rounds: 1, lasts: 150 * time.Millisecond, hits: 20, queue: 128}
 
 func TestOverload(t *testing.T) {
 	r := testRun(t)
