@@ -246,7 +246,7 @@ func (m *measured) reportTo(r *Report) {
 		r.figure("heap_bytes_"+name, float64(m.heapBytes), "bytes")
 	}
 	r.atMost("restart_ready_ms_"+name, ms(m.restarts.at(0.5)), "ms", ms(m.size.ready)).spread(m.restarts.ms())
-	r.figure("restart_ready_max_ms_"+name, ms(m.restarts.at(1)), "ms")
+	r.figure("restart_ready_max_ms_"+name, ms(m.restarts.at(1)), "ms").spread(m.restarts.ms())
 	r.table(m.table())
 	r.plot(Plot{Title: "Lookups a second, " + name, X: Axis{Label: "round"}, Y: Axis{Label: "lookups a second"}, Series: []Series{
 		m.busy.clock.series("beside a writer"), m.quiet.clock.series("without"),

@@ -17,7 +17,7 @@ import (
 // without any sign in the second. What two runs have measured can be compared when their gauges agree.
 type gauge struct {
 	work   samples // ms of CPU time
-	before procfs.CPUStat
+	stolen samples // percent of the clock
 	stop   context.CancelFunc
 	done   sync.WaitGroup
 }
@@ -27,16 +27,20 @@ const gaugePause = time.Second
 
 func startGauge(ctx context.Context) *gauge {
 	g := new(gauge)
-	g.before, _ = clockOf()
 	ctx, g.stop = context.WithCancel(ctx)
 	g.done.Go(func() {
 		runtime.LockOSThread() // whose CPU time is taken
 		defer runtime.UnlockOSThread()
 		work := newGaugeWork()
+		clock, _ := clockOf()
 		for sleepUntil(ctx, time.Now().Add(gaugePause)) == nil {
 			before := threadTime()
 			work()
 			g.work = append(g.work, ms(threadTime()-before))
+			if now, err := clockOf(); err == nil {
+				g.stolen = append(g.stolen, 100*(now.Steal-clock.Steal)/max(total(now)-total(clock), 1./userTicks))
+				clock = now
+			}
 		}
 	})
 	return g
@@ -64,9 +68,8 @@ func (g *gauge) end(r *Report) {
 	g.stop()
 	g.done.Wait()
 	r.median("machine_work_ms", g.work, "ms")
-	after, err := clockOf()
-	if took := total(after) - total(g.before); err == nil && took > 0 {
-		r.figure("machine_stolen_percent", 100*(after.Steal-g.before.Steal)/took, "%")
+	if len(g.stolen) > 0 {
+		r.figure("machine_stolen_percent", g.stolen.mean(), "%").spread(g.stolen)
 	}
 }
 

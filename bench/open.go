@@ -248,11 +248,16 @@ func generatorCeiling(ctx context.Context, bytes int, lasts time.Duration) (c ce
 		for c.open == 0 {
 			rate := 0.8 * c.beyond
 			o, err := open(ctx, steady(rate, lasts), next)
+			if err == nil && !o.keptUp() { // once more, as it may have been a neighbour
+				o, err = open(ctx, steady(rate, lasts), next)
+			}
 			if err != nil {
 				return err
 			}
-			if c.beyond = rate; o.keptUp() || o.rate < 10 {
-				c.open, c.beyond = o.sent, rate/0.8
+			if o.keptUp() || rate < 10 {
+				c.open = o.sent
+			} else {
+				c.beyond = rate
 			}
 		}
 		return nil

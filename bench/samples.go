@@ -29,6 +29,14 @@ func (s samples) median() float64 {
 	return (sorted[n/2] + sorted[(n-1)/2]) / 2
 }
 
+// mean is that of one at least.
+func (s samples) mean() (mean float64) {
+	for _, v := range s {
+		mean += v / float64(len(s))
+	}
+	return mean
+}
+
 // spread spells the lowest and the highest.
 func (s samples) spread() string { return number(slices.Min(s)) + " – " + number(slices.Max(s)) }
 
