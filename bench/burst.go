@@ -40,11 +40,10 @@ func burst(ctx context.Context, r *run, size burstSize) (err error) {
 	if err != nil {
 		return err
 	}
-	b := &burstBench{studio: newStudio(f)}
+	b := &burstBench{studio: newStudio(f), waits: map[*subject]distribution{}}
 	original := corpus.File{Name: "burst.jpg", Type: "image/jpeg", Width: width, Height: height, Data: data}
-	var waits distribution
 	for round := range size.rounds {
-		if err := b.burstRound(ctx, size, round, original, &waits); err != nil {
+		if err := b.burstRound(ctx, size, round, original); err != nil {
 			return err
 		}
 	}
@@ -52,7 +51,7 @@ func burst(ctx context.Context, r *run, size burstSize) (err error) {
 	if b.elsewhere {
 		r.report.note(fmt.Sprintf("renders and reads of the original are not known: %s is not counted by the process at %s (--server), but by another; give the URL of its own management API", f.Target, f.Server))
 	}
-	waits = newDistribution(waits)
+	waits := newDistribution(b.waits[f.subjects[0]])
 	r.report.table(Table{Title: "What a client of the program waited", Head: distributionHead(""), Rows: [][]string{waits.row("all clients")}})
 	r.report.plot(latencyPlot(fmt.Sprintf("%d clients at once for one cold URL", size.clients), waits.series(ownName)))
 	return nil
@@ -61,11 +60,12 @@ func burst(ctx context.Context, r *run, size burstSize) (err error) {
 // burstBench is the scenario at work.
 type burstBench struct {
 	*studio
-	elsewhere bool // what the program counts was not counted by the process that answered
+	waits     map[*subject]distribution // of all rounds
+	elsewhere bool                      // what the program counts was not counted by the process that answered
 }
 
 // burstRound measures one rendition for one client, and then another of the same for all at once.
-func (b *burstBench) burstRound(ctx context.Context, size burstSize, round int, original corpus.File, waits *distribution) error {
+func (b *burstBench) burstRound(ctx context.Context, size burstSize, round int, original corpus.File) error {
 	alone, crowd := original, original
 	alone.Name, crowd.Name = "alone.jpg", "crowd.jpg"
 	unseen, err := b.freshen(ctx, []corpus.File{alone, crowd}, fmt.Sprint("r", round))
@@ -96,8 +96,9 @@ func (b *burstBench) burstRound(ctx context.Context, size burstSize, round int, 
 		}
 		b.noteUsage("burst", t, used, float64(size.clients))
 		b.note("burst_one_ms", "ms", t, ms(one.took))
-		b.note("burst_p50_ms", "ms", t, ms(all.latencies.at(0.5)))
-		b.note("burst_p99_ms", "ms", t, ms(all.latencies.at(0.99)))
+		b.waits[s] = append(b.waits[s], all.latencies...)
+		b.noteQuantile("burst_p50_ms", t, all.latencies, 0.5, b.waits[s])
+		b.noteQuantile("burst_p99_ms", t, all.latencies, 0.99, b.waits[s])
 		b.note("burst_p99_over_one", "×", t, all.latencies.at(0.99).Seconds()/one.took.Seconds())
 		if used.known && usedOne.cpu > 0 {
 			b.note("burst_cpu_over_one", "×", t, used.cpu.Seconds()/usedOne.cpu.Seconds())
@@ -106,7 +107,6 @@ func (b *burstBench) burstRound(ctx context.Context, size burstSize, round int, 
 		if !s.own() {
 			return nil
 		}
-		*waits = append(*waits, all.latencies...)
 		if after.answers-before.answers < float64(size.clients) {
 			b.elsewhere = true // it is another process of the same cluster that has answered
 			return nil

@@ -40,8 +40,9 @@ type day struct {
 	random  *rand.Rand
 	popular [3]*rand.Zipf // products, names, variants
 	cold    int
-	shows   []state        // of each name
-	marks   map[uint64]int // what bodies show, by their sums
+	renewed map[int]time.Time // when a name's second picture was acknowledged
+	shows   []state           // of each name
+	marks   map[uint64]shown  // what bodies show, by their sums
 }
 
 // A state is what was acknowledged of a name, and what was not since then, though it may have been done.
@@ -59,7 +60,7 @@ func newDay(ctx context.Context, f *field, size daySize) (*day, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &day{field: f, on: f.subjects[0], size: size, versions: drawn[size.originals:], random: rand.New(rand.NewPCG(4, 4)), marks: map[uint64]int{}}
+	d := &day{field: f, on: f.subjects[0], size: size, versions: drawn[size.originals:], random: rand.New(rand.NewPCG(4, 4)), marks: map[uint64]shown{}, renewed: map[int]time.Time{}}
 	d.popular = [3]*rand.Zipf{
 		rand.NewZipf(d.random, 1.3, 2, uint64(size.products-1)), rand.NewZipf(d.random, 1.1, 4, uint64(size.originals-1)),
 		rand.NewZipf(d.random, 1.5, 1, uint64(len(variants)-1)),
@@ -125,41 +126,61 @@ func (d *day) visit() *shot {
 	defer d.mu.Unlock()
 	product, n, variant := d.products[d.popular[0].Uint64()], int(d.popular[1].Uint64()), variants[d.popular[2].Uint64()]
 	s := d.shot(product, variant, assetName(n))
-	s.body = func(_ string, body []byte) error { return d.shown(n, body) }
+	wants := []int{n, n + d.size.originals}
+	if at := d.renewed[n]; !at.IsZero() && time.Since(at) > spread {
+		wants = wants[1:]
+	}
+	s.body = func(_ string, body []byte) error { return d.check(variant, body, wants) }
 	return s
 }
 
-// shown holds a body to show one of the two pictures that a name has by turns.
-func (d *day) shown(name int, body []byte) error {
+// spread is how long after an upload was acknowledged what was before it may still be shown, to who demands no revision.
+const spread = time.Second
+
+// check holds a body to be a rendition of one of the pictures.
+func (d *day) check(variant string, body []byte, wants []int) error {
 	sum := xxhash.Sum64(body)
 	d.mu.Lock()
-	n, ok := d.marks[sum]
+	s, ok := d.marks[sum]
 	d.mu.Unlock()
 	if !ok { // others go on meanwhile
-		err := isWebP(body, 0)
+		head, err := transform.Header(bytes.NewReader(body), int64(len(body)))
+		if err == nil && head.MediaType != "image/webp" {
+			err = fmt.Errorf("it is %s, not image/webp", head.MediaType)
+		}
 		if err == nil {
-			n, err = markOf(body)
+			s, err = markOf(body)
 		}
 		if err != nil {
 			return err
 		}
 		d.mu.Lock()
-		d.marks[sum] = n
+		d.marks[sum] = s
 		d.mu.Unlock()
 	}
-	if n != name && n != name+d.size.originals {
-		return fmt.Errorf("it shows picture %d, not %d or %d", n, name, name+d.size.originals)
+	if !slices.Contains(wants, s.number) {
+		return fmt.Errorf("it shows picture %d, not %v", s.number, wants)
+	}
+	original, _ := sizeOf(s.number, d.size.pixels)
+	if want := widthOf(variant, original); s.width != want {
+		return fmt.Errorf("it is %d px wide, not %d", s.width, want)
 	}
 	return nil
 }
 
-// isWebP holds a body to be a picture in the format that visitors ask for first, and not wider than asked for, if it was.
-func isWebP(body []byte, width int) error {
+// checkSize holds a body to be as wide as a rendition of one of the pictures: that is cheap, where there are many that differ.
+func (d *day) checkSize(variant string, body []byte, wants ...int) error {
 	head, err := transform.Header(bytes.NewReader(body), int64(len(body)))
-	if err == nil && (head.MediaType != "image/webp" || width > 0 && head.Width > width) {
-		err = fmt.Errorf("it is %s of %d px, not image/webp of at most %d", head.MediaType, head.Width, width)
+	if err != nil {
+		return err
 	}
-	return err
+	for _, n := range wants {
+		original, _ := sizeOf(n, d.size.pixels)
+		if head.MediaType == "image/webp" && head.Width == widthOf(variant, original) {
+			return nil
+		}
+	}
+	return fmt.Errorf("it is %s of %d px, not image/webp as wide as it has to be", head.MediaType, head.Width)
 }
 
 func (d *day) shot(product, variant, name string) *shot {
@@ -176,8 +197,9 @@ func (d *day) rare() *shot {
 	d.cold++
 	width, turn := d.cold%400, d.cold/400
 	name, quality := (width+turn)%d.size.originals, turn/d.size.originals%70
-	s := d.shot(d.products[0], fmt.Sprintf("q=%d,w=%d", 20+quality, 100+width), assetName(name))
-	s.body = func(_ string, body []byte) error { return isWebP(body, 100+width) }
+	variant := fmt.Sprintf("q=%d,w=%d", 20+quality, 100+width)
+	s := d.shot(d.products[0], variant, assetName(name))
+	s.body = func(_ string, body []byte) error { return d.checkSize(variant, body, name, name+d.size.originals) }
 	return s
 }
 
@@ -195,13 +217,24 @@ func (d *day) live(ctx context.Context, failed func(error)) {
 		case <-uploads.C:
 			i := n * 7 % d.size.originals
 			content := append(bytes.Clone(d.versions[i]), fmt.Sprintf("%08x", n)...) // the same picture, another file
-			err = d.upload(ctx, i, content)
+			if err = d.upload(ctx, i, content); err == nil {
+				d.renew(i)
+			}
 		case <-purges.C:
 			_, err = d.on.api.Purge(ctx, d.purge(n))
 		}
 		if err != nil && ctx.Err() == nil {
 			failed(err)
 		}
+	}
+}
+
+// renew notes that a name shows its second picture from now on.
+func (d *day) renew(name int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.renewed[name].IsZero() {
+		d.renewed[name] = time.Now()
 	}
 }
 

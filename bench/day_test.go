@@ -71,15 +71,46 @@ func TestDay(t *testing.T) {
 	}
 }
 
-func TestIsWebP(t *testing.T) {
-	webp, jpg := rendition60(t, asset.WebP), rendition60(t, asset.JPEG)
+// What is shown has to be one of the pictures that a name may have, in WebP, and as wide as it has to be.
+func TestDayChecks(t *testing.T) {
+	drawn, err := drawAll(t.Context(), 3, 60_000, func(int, int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &day{size: daySize{originals: 2, pixels: 60_000}, marks: map[uint64]shown{}}
+	made := func(n, width int, format asset.Format) []byte {
+		t.Helper()
+		body, err := thumbnail(drawn[n], want{width: width, format: format, quality: 80})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return body
+	}
+	bare := rendition60(t, asset.WebP)
 	for _, c := range []struct {
-		body  []byte
-		width int
-		ok    bool
-	}{{webp, 0, true}, {webp, 60, true}, {webp, 59, false}, {jpg, 0, false}, {[]byte("<html>"), 0, false}, {nil, 0, false}} {
-		if err := isWebP(c.body, c.width); (err == nil) != c.ok {
-			t.Errorf("%d bytes at %d: %v", len(c.body), c.width, err)
+		body             []byte
+		variant          string
+		wants            []int
+		shown, rightSize bool
+	}{
+		{made(0, 120, asset.WebP), "w=120", []int{0, 2}, true, true},
+		{made(2, 120, asset.WebP), "w=120", []int{0, 2}, true, true},
+		{made(0, 120, asset.WebP), "w=120", []int{2}, false, true}, // stale
+		{made(1, 120, asset.WebP), "w=120", []int{0, 2}, false, true},
+		{made(0, 120, asset.WebP), "w=121", []int{0, 2}, false, false},
+		{made(0, 120, asset.JPEG), "w=120", []int{0, 2}, false, false},
+		{made(0, 4000, asset.WebP), "w=4000", []int{0, 2}, true, true}, // no wider than it is
+		{bare, "w=60", []int{0, 2}, false, true},
+		{[]byte("<html>"), "w=60", []int{0}, false, false},
+		{nil, "w=60", []int{0}, false, false},
+	} {
+		for range 2 { // as what is new, and as what is known
+			if err := d.check(c.variant, c.body, c.wants); (err == nil) != c.shown {
+				t.Errorf("%s of %v: %v", c.variant, c.wants, err)
+			}
+		}
+		if err := d.checkSize(c.variant, c.body, c.wants...); (err == nil) != c.rightSize {
+			t.Errorf("the size of %s of %v: %v", c.variant, c.wants, err)
 		}
 	}
 }

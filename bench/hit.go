@@ -273,7 +273,14 @@ func (b *hitBench) aim(ctx context.Context, s *subject, file corpus.File, mode h
 	if err != nil {
 		return nil, err
 	}
-	return aimed, b.settle(ctx, s, aimed, mode)
+	if err := b.settle(ctx, s, aimed, mode); err != nil {
+		return nil, err
+	}
+	settled, err := askOnce(ctx, aimed)
+	if err == nil && mode.name == "range" && !bytes.Equal(settled.body, file.Data[len(file.Data)/4:][:aimed.length]) {
+		err = fmt.Errorf("%s is answered with another part of the file than that which was asked for", url)
+	}
+	return aimed, err
 }
 
 // settleAsks is how often a file is asked for until it is in the tier where it is to be.
@@ -330,6 +337,12 @@ func (b *hitBench) openLoops(ctx context.Context) error {
 		c.offered = cmp.Or(b.Rate, c.offered/2)
 	}
 	return b.allRounds(ctx, "open loop", cases, func(c *hitCase, t turn) error {
+		if c.offered > c.limit.beyond { // which --rate may ask for
+			c.late[t.subject]++
+			c.behind[t.subject] = fmt.Sprintf("%s/s are more than the generator keeps up with for answers of this size (%s/s): it, not the server, would be the limit",
+				number(c.offered), number(c.limit.open))
+			return nil
+		}
 		o, err := open(ctx, steady(c.offered, b.size.lasts), func() *shot { return c.shots[t.subject] })
 		if err != nil {
 			return err

@@ -43,33 +43,39 @@ func mark(img *image.RGBA, n int) {
 	}
 }
 
+// A shown is what can be read off a picture.
+type shown struct {
+	number int
+	width  int // px
+}
+
 // errNoMark says that a picture has no mark, or one that cannot be read.
 var errNoMark = errors.New("it shows none of the bench's pictures")
 
-// markOf reads the number off a picture in any format. One that was cropped has lost the measure of its field on one axis, but
+// markOf reads number and width off a picture in any format. One that was cropped has lost the measure of its field on one axis, but
 // not on the other.
-func markOf(body []byte) (n int, err error) {
+func markOf(body []byte) (s shown, err error) {
 	if err := corpus.StartVips(); err != nil {
-		return 0, err
+		return s, err
 	}
 	if len(body) == 0 {
-		return 0, errNoMark
+		return s, errNoMark
 	}
 	p, err := vips.NewImageFromBuffer(body)
 	if err != nil {
-		return 0, corpus.Plain(err)
+		return s, corpus.Plain(err)
 	}
 	defer p.Close()
 	if err := p.ToColorSpace(vips.InterpretationBW); err != nil {
-		return 0, corpus.Plain(err)
+		return s, corpus.Plain(err)
 	}
 	if err := p.ExtractBand(0, 1); err != nil {
-		return 0, corpus.Plain(err)
+		return s, corpus.Plain(err)
 	}
 	width, height := p.Width(), p.Height()
 	grey, err := p.ToBytes()
 	if err != nil {
-		return 0, corpus.Plain(err)
+		return s, corpus.Plain(err)
 	}
 	for _, side := range []int{min(width, height), max(width, height)} {
 		field := float64(side) / markShare
@@ -82,8 +88,8 @@ func markOf(body []byte) (n int, err error) {
 			}
 		}
 		if n := int(code & (1<<markBits - 1)); code == markCode(n) {
-			return n, nil
+			return shown{n, width}, nil
 		}
 	}
-	return 0, errNoMark
+	return s, errNoMark
 }

@@ -27,8 +27,8 @@ func TestMark(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err := markOf(body); err != nil || got != n {
-				t.Errorf("%s of %d (%v) shows %d, %v", what, n, size, got, err)
+			if got, err := markOf(body); err != nil || got.number != n {
+				t.Errorf("%s of %d (%v) shows %v, %v", what, n, size, got, err)
 			}
 		}
 		reads("the original", original, nil)
@@ -52,10 +52,24 @@ func TestMark(t *testing.T) {
 	}
 	for _, body := range [][]byte{bare, nil} {
 		if n, err := markOf(body); !errors.Is(err, errNoMark) {
-			t.Errorf("%d bytes without a mark show %d, %v", len(body), n, err)
+			t.Errorf("%d bytes without a mark show %v, %v", len(body), n, err)
 		}
 	}
 	if _, err := markOf([]byte("<html>")); err == nil {
 		t.Error("a page shows a mark")
+	}
+}
+
+func TestWidthOf(t *testing.T) {
+	for _, c := range []struct {
+		options        string
+		original, want int
+	}{
+		{"thumb", 900, 160}, {"thumb", 100, 160}, {"tile", 300, 480}, {"card", 900, 320}, {"card", 300, 300}, {"large", 474, 474},
+		{"w=120", 900, 120}, {"q=20,w=499", 408, 408}, {"q=20,w=100", 408, 100},
+	} {
+		if got := widthOf(c.options, c.original); got != c.want {
+			t.Errorf("%s of %d px is %d px wide, want %d", c.options, c.original, got, c.want)
+		}
 	}
 }

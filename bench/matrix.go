@@ -88,6 +88,7 @@ type outcome struct {
 	sync         distribution    // synced
 	views        int             // of a product after a release, with what it may demand
 	stale, mixed int             // of those views
+	withEdge     account         // with what an edge keeps for visitors of its own
 	outdated     int             // answers with bytes that were not those of the last release
 	took         time.Duration
 }
@@ -113,8 +114,8 @@ type observer struct {
 
 // A rendition is what is known of an answer's bytes.
 type rendition struct {
-	bytes  int64
-	number int // that they show
+	bytes int64
+	shown
 }
 
 // happen lets a trace happen to a way, which it starts and ends.
@@ -137,7 +138,7 @@ func (r *run) happen(ctx context.Context, name string, t *trace, start func() (w
 		o.now, o.shown = append(o.now, asset.Digest(sha256.Sum256(content))), append(o.shown, len(o.shown))
 		o.uploaded += int64(len(content))
 	}
-	if err := o.visit(ctx, "visits", t.visits); err != nil {
+	if err := o.visit(ctx, "visits", t.visits, w.front); err != nil {
 		return nil, err
 	}
 	if err := o.settle(); err != nil {
@@ -154,7 +155,13 @@ func (r *run) happen(ctx context.Context, name string, t *trace, start func() (w
 			}
 		}
 	}
-	o.took, o.account = time.Since(began), o.parts[len(o.parts)-1]
+	o.account = o.parts[len(o.parts)-1]
+	if w.watched(0) != w.front(0) {
+		if err := o.visitEdge(ctx); err != nil {
+			return nil, err
+		}
+	}
+	o.took = time.Since(began)
 	o.sync = newDistribution(slices.Clone(o.synced))
 	return &o.outcome, nil
 }
@@ -224,8 +231,26 @@ func ignoreGone(err error) error {
 	return err
 }
 
-// visit makes visits, several at once.
-func (o *observer) visit(ctx context.Context, step string, visits []visit) error {
+// visitEdge asks the edge at which releases were watched for each rendition of each asset, as visitors of its own would, and notes what is
+// stored then.
+func (o *observer) visitEdge(ctx context.Context) (err error) {
+	var visits []visit
+	for a := range o.trace.originals {
+		for _, preset := range slices.Sorted(maps.Keys(presets)) {
+			visits = append(visits, visit{o.trace.owner(a), a, preset})
+		}
+	}
+	counted := o.visits
+	if err := o.visit(ctx, "visits at an edge", visits, o.way.watched); err != nil {
+		return err
+	}
+	o.visits, o.withEdge = counted, o.account // the other way has not these
+	o.withEdge.stored, err = storedBytes(o.way)
+	return err
+}
+
+// visit makes visits at front doors, several at once.
+func (o *observer) visit(ctx context.Context, step string, visits []visit, front func(product int) string) error {
 	next := make(chan visit)
 	errs := make([]error, visitors)
 	var asking sync.WaitGroup
@@ -233,7 +258,7 @@ func (o *observer) visit(ctx context.Context, step string, visits []visit) error
 		asking.Go(func() {
 			for v := range next {
 				if errs[i] == nil {
-					errs[i] = o.visitOne(ctx, v)
+					errs[i] = o.visitOne(ctx, v, front(v.product))
 				}
 			}
 		})
@@ -248,8 +273,8 @@ func (o *observer) visit(ctx context.Context, step string, visits []visit) error
 	return errors.Join(errs...)
 }
 
-func (o *observer) visitOne(ctx context.Context, v visit) error {
-	a, err := ask(ctx, o.way.front(v.product), productName(v.product), v.preset, assetName(v.asset), "")
+func (o *observer) visitOne(ctx context.Context, v visit, front string) error {
+	a, err := ask(ctx, front, productName(v.product), v.preset, assetName(v.asset), "")
 	if err != nil {
 		return err
 	}
@@ -262,10 +287,14 @@ func (o *observer) visitOne(ctx context.Context, v visit) error {
 	known, ok := o.contents[digest]
 	if !ok {
 		known.bytes = int64(len(a.body))
-		if known.number, err = markOf(a.body); err != nil {
+		if known.shown, err = markOf(a.body); err != nil {
 			return fmt.Errorf("%s of %s/%s: %w", v.preset, productName(v.product), assetName(v.asset), err)
 		}
 		o.contents[digest] = known
+	}
+	original, _ := sizeOf(known.number, o.trace.pixels)
+	if want := widthOf(v.preset, original); known.width != want {
+		return fmt.Errorf("%s of %s/%s is %d px wide, not %d", v.preset, productName(v.product), assetName(v.asset), known.width, want)
 	}
 	if known.number != o.shown[v.asset] {
 		o.outdated++
@@ -323,7 +352,7 @@ func (o *observer) release(ctx context.Context, r release) error {
 	if err := o.originals(ctx, r); err != nil {
 		return err
 	}
-	return o.visit(ctx, "visits after a release", o.trace.affected(r))
+	return o.visit(ctx, "visits after a release", o.trace.affected(r), o.way.front)
 }
 
 // page is what a product shows of a release.
@@ -424,6 +453,7 @@ func (v *pageView) add(shown, old, fresh asset.Digest) error {
 func reportWays(r *Report, t *trace, size matrixSize, siloed, matrix *outcome) {
 	compute := 100 * matrix.compute.Seconds() / siloed.compute.Seconds()
 	r.atLeast("storage_efficiency_percent", matrix.efficiency(), "%", 94).spread(matrix.efficiencies())
+	r.figure("storage_efficiency_percent_with_an_edge", matrix.withEdge.efficiency(), "%")
 	r.figure("storage_efficiency_percent_siloed", siloed.efficiency(), "%").spread(siloed.efficiencies())
 	synced, copied := partsOf(matrix.synced, minRounds), partsOf(siloed.synced, minRounds)
 	r.figure("sync_p50_ms", ms(matrix.sync.at(0.5)), "ms").spread(quantiles(synced, 0.5))
@@ -453,6 +483,15 @@ func reportWays(r *Report, t *trace, size matrixSize, siloed, matrix *outcome) {
 			both("stale or mixed views", func(o *outcome) string { return fmt.Sprintf("%d + %d of %d", o.stale, o.mixed, o.views) }),
 			both("answers with outdated bytes", func(o *outcome) string { return grouped(int64(o.outdated)) }),
 			both("took", func(o *outcome) string { return o.took.Round(100 * time.Millisecond).String() }),
+		},
+	})
+	r.table(Table{
+		Title: "Where visitors are",
+		Head:  []string{"", "VALUE"},
+		Rows: [][]string{
+			{"siloed", "at the server of their product"},
+			{"matrix", "at the one server, role all; releases are watched at an edge, which has no visitors"},
+			{"what an edge would keep for visitors of its own, every picture in every preset", number(float64(matrix.withEdge.stored-matrix.stored)/1e6) + " MB more, storage efficiency " + number(matrix.withEdge.efficiency()) + " %"},
 		},
 	})
 	r.table(Table{

@@ -33,6 +33,9 @@ func TestMatrix(t *testing.T) {
 	if compute := value("transform_compute_percent"); compute <= 0 || compute >= value("transform_compute_percent_siloed") {
 		t.Error(r.report.Figures)
 	}
+	if with := value("storage_efficiency_percent_with_an_edge"); with <= value("storage_efficiency_percent_siloed") || with >= value("storage_efficiency_percent") {
+		t.Error(r.report.Figures)
+	}
 	if value("stale_or_mixed") != 0 || value("stale_or_mixed_siloed") == 0 {
 		t.Error(r.report.Figures)
 	}
@@ -78,7 +81,7 @@ func TestOutdatedBytes(t *testing.T) {
 			_, _ = w.Write(trace.originals[shows])
 			return
 		}
-		body, err := thumbnail(trace.originals[shows], want{width: 120, format: asset.WebP, quality: 80})
+		body, err := thumbnail(trace.originals[shows], want{width: 320, format: asset.WebP, quality: 80})
 		if err != nil {
 			t.Error(err)
 		}
@@ -90,7 +93,7 @@ func TestOutdatedBytes(t *testing.T) {
 	for i, want := range []int{1, 0} { // of the picture before one answer of each kind is outdated
 		shows = i
 		o.outdated = 0
-		if err := o.visitOne(t.Context(), visit{0, 0, "card"}); err != nil {
+		if err := o.visitOne(t.Context(), visit{0, 0, "card"}, way.front(0)); err != nil {
 			t.Fatal(err)
 		}
 		if o.outdated != want {

@@ -73,6 +73,7 @@ type mixture struct {
 	calm, busy dayParts
 	rendered   samples // a second, while renders saturate the cores
 	tiers      map[string]distribution
+	refused    samples // percent of them
 	rss        samples // MB, the most of each part
 	wrong      int     // answers
 	failures   []error
@@ -158,6 +159,10 @@ func (m *mixture) part(ctx context.Context, step string, busy bool, take func(*o
 	if !o.keptUp() {
 		m.behind, o.unanswered = o, 0 // which nobody had time for, as the generator was late
 	}
+	if busy && rendered.failed > 0 {
+		m.wrong += rendered.failed
+		m.failures = append(m.failures, fmt.Errorf("%d of the renditions that saturate the cores are wrong: %w", rendered.failed, rendered.failure))
+	}
 	m.wrong += o.failed + o.unanswered
 	m.failures = append(m.failures, o.failures()...)
 	if !o.keptUp() {
@@ -165,6 +170,7 @@ func (m *mixture) part(ctx context.Context, step string, busy bool, take func(*o
 	}
 	if busy {
 		m.rendered = append(m.rendered, rendered.perSecond())
+		m.refused = append(m.refused, 100*float64(rendered.shed)/float64(max(1, rendered.shed+len(rendered.latencies))))
 	}
 	if used.known && step == "" {
 		m.rss = append(m.rss, float64(used.peakRSS)/1e6)
@@ -182,6 +188,7 @@ func (m *mixture) reportTo(r *Report) {
 	m.calm.reportTo(r, "mixed_", calm)
 	m.busy.reportTo(r, "mixed_saturated_", busy)
 	r.median("mixed_saturated_renders_per_second", m.rendered, "img/s")
+	r.median("mixed_saturated_renders_shed_percent", m.refused, "%")
 	r.median("mixed_peak_rss_mb", m.rss, "MB")
 	if len(m.rss)+m.wrong > 0 || m.behind == nil { // something was measured
 		r.atMost("mixed_failures", float64(m.wrong), "", 0)

@@ -50,7 +50,7 @@ func (o *offer) verdict(limit ceiling) string {
 	case !o.keptUp():
 		return fmt.Sprintf("offered %s/s, sent %s/s: the generator (%s/s beside a server that does nothing), not the server, is the limit; what is measured at this rate does not count",
 			number(o.rate), number(o.sent), number(limit.open))
-	case o.failed > 0 || o.shed > 0 || o.unanswered > 0:
+	case o.failed > 0 || o.shed > 0 || o.unanswered > 0 || o.perSecond() < 0.9*o.sent: // the last means that it has queued
 		return fmt.Sprintf("offered and sent %s/s, %s/s answered well: the server is the limit", number(o.sent), number(o.perSecond()))
 	}
 	return fmt.Sprintf("offered and sent %s/s, and all answered well: no limit was reached", number(o.sent))

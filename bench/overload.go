@@ -103,7 +103,7 @@ type overloadBench struct {
 // offered and answered, a second, and what hits took meanwhile.
 type answered struct {
 	multiple, offered, goodput []samples
-	hits                       []distribution // of all rounds
+	made, hits                 []distribution // what renditions and hits took, in all rounds
 	verdicts                   []string
 }
 
@@ -149,7 +149,7 @@ func (b *overloadBench) load(ctx context.Context, t turn) error {
 	}
 	if b.limits[s] == nil {
 		n := len(b.size.loads)
-		b.limits[s] = &answered{make([]samples, n), make([]samples, n), make([]samples, n), make([]distribution, n), make([]string, n)}
+		b.limits[s] = &answered{make([]samples, n), make([]samples, n), make([]samples, n), make([]distribution, n), make([]distribution, n), make([]string, n)}
 	}
 	for i, load := range b.size.loads {
 		rate := load * capacity
@@ -209,6 +209,8 @@ func (b *overloadBench) offer(ctx context.Context, t turn, i int, rate, capacity
 	l.goodput[i] = append(l.goodput[i], renders.perSecond())
 	b.note(name+"_goodput_per_second", "img/s", t, renders.perSecond())
 	b.note(name+"_shed_percent", "%", t, renders.lostPercent())
+	l.made[i] = append(l.made[i], renders.latencies...)
+	b.noteQuantile(name+"_p99_ms", t, renders.latencies, 0.99, l.made[i])
 	if warm == nil {
 		return nil
 	}
@@ -237,7 +239,12 @@ func loadName(load float64) string {
 }
 
 func (b *overloadBench) finish() {
-	b.reportTo(b.report, fmt.Sprintf("Cold renditions at multiples of what it can make, for %v each, with %s hits a second beside them", b.size.lasts, number(b.size.hits)))
+	queue := "the queue that it has"
+	if b.Target == "" {
+		queue = fmt.Sprintf("a queue of %d", b.size.queue)
+	}
+	b.reportTo(b.report, fmt.Sprintf("Cold renditions at multiples of what it can make, for %v each, with %s hits a second beside them; the program has %s",
+		b.size.lasts, number(b.size.hits), queue))
 	t := Table{Title: "Who is the limit", Head: []string{"LOAD", "IN THE LAST ROUND"}}
 	goodput := Plot{Title: "Renditions a second, answered of offered", X: Axis{Label: "offered, 1/s"}, Y: Axis{Label: "answered, 1/s"}}
 	hits := Plot{Title: "Hits beside them", X: Axis{Label: "offered, as a multiple of the capacity"}, Y: Axis{Label: "ms", Log: true}}

@@ -157,9 +157,11 @@ func (f *field) reportReplay(o *offer, limit ceiling, faster float64) {
 	var p dayParts
 	p.take(o, nil)
 	r.figure("replay_answered_per_second", o.perSecond(), "req/s")
-	r.median("replay_hit_percent", p.ratio["hit"], "%")
-	for _, tier := range append(hitTiers, "miss") {
-		r.median("replay_"+tier+"_percent", p.ratio[tier], "%")
+	if len(o.tiers[""]) < len(o.latencies) { // somebody says who answered
+		r.median("replay_hit_percent", p.ratio["hit"], "%")
+		for _, tier := range append(hitTiers, "miss") {
+			r.median("replay_"+tier+"_percent", p.ratio[tier], "%")
+		}
 	}
 	if len(o.latencies) > 0 {
 		r.figure("replay_p50_ms", ms(o.latencies.at(0.5)), "ms")

@@ -191,7 +191,10 @@ func (s *soaking) any() *shot {
 	shot := next()
 	shows := shot.body
 	shot.body = func(etag string, body []byte) error {
-		if err := shows(etag, body); err != nil {
+		if err := shows(etag, body); err != nil { // which no fault excuses
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.torn = append(s.torn, err)
 			return err
 		}
 		sum := xxhash.Sum64(body)
@@ -254,6 +257,8 @@ func (s *soaking) killProgram() (func() error, error) {
 		if err := s.server.start(ctx); err != nil {
 			return err
 		}
+		ctx, cancel := context.WithTimeout(ctx, serverTimeout)
+		defer cancel()
 		_, err := s.server.ready(ctx)
 		s.on.tree = treeOf(s.server.command.Process.Pid)
 		return err

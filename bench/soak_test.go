@@ -51,16 +51,23 @@ func TestTorn(t *testing.T) {
 	for i := range d.popular {
 		d.popular[i] = rand.NewZipf(d.random, 2, 1, 0) // always the first
 	}
-	d.marks = map[uint64]int{xxhash.Sum64String("x"): 0, xxhash.Sum64String("y"): d.size.originals, xxhash.Sum64String("z"): 1}
+	width, _ := sizeOf(0, d.size.pixels)
+	width = min(width, 320)
+	width2, _ := sizeOf(d.size.originals, d.size.pixels)
+	d.marks = map[uint64]shown{xxhash.Sum64String("x"): {0, width}, xxhash.Sum64String("y"): {d.size.originals, min(width2, 320)}, xxhash.Sum64String("z"): {1, width}}
 	s := &soaking{day: d, seen: map[string]uint64{}}
 	next := s.any()
 	for strings.Contains(next.url, "q=") { // a rare one
 		next = s.any()
 	}
 	judge := next.body
-	if err := judge("a", []byte("z")); err == nil || !strings.Contains(err.Error(), "it shows picture 1, not 0 or ") {
+	if err := judge("a", []byte("z")); err == nil || !strings.Contains(err.Error(), "it shows picture 1, not [0 ") {
 		t.Errorf("another picture is none: %v", err)
 	}
+	if len(s.torn) != 1 {
+		t.Errorf("torn %v", s.torn)
+	}
+	s.torn = nil
 	for _, c := range []struct {
 		etag, body string
 		torn       int

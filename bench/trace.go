@@ -7,8 +7,11 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/assetmatrix/assetmatrix/bench/corpus"
@@ -18,6 +21,7 @@ import (
 // and what is published meanwhile. Everything in it follows from its sizes, so that it happens twice in the same way.
 type trace struct {
 	products int
+	pixels   int // of a picture, about
 	originals
 	needs    [][]int // of each product: the assets that it uses, its own among them
 	visits   []visit
@@ -48,7 +52,7 @@ var presets = map[string]string{
 // newTrace draws the pictures and decides what happens.
 func newTrace(ctx context.Context, s matrixSize, drawn func(done, total int)) (*trace, error) {
 	random := rand.New(rand.NewPCG(2, uint64(s.products)))
-	t := &trace{products: s.products}
+	t := &trace{products: s.products, pixels: s.pixels}
 	seeds := s.originals
 	for i := range s.releases {
 		r := release{{asset: random.IntN(s.originals)}}
@@ -143,8 +147,7 @@ func drawAll(ctx context.Context, n, pixels int, drawn func(done, total int)) ([
 	for range runtime.GOMAXPROCS(0) {
 		drawing.Go(func() {
 			for i := range next {
-				random := rand.New(rand.NewPCG(3, uint64(i)))
-				width, height := sides(random, pixels)
+				width, height := sizeOf(i, pixels)
 				drawing := corpus.Landscape(uint64(i+1), width, height)
 				mark(drawing, i)
 				pictures[i], errs[i] = corpus.JPEG(drawing, 88)
@@ -161,6 +164,26 @@ func drawAll(ctx context.Context, n, pixels int, drawn func(done, total int)) ([
 	close(next)
 	drawing.Wait()
 	return pictures, cmp.Or(ctx.Err(), firstOf(errs))
+}
+
+// sizeOf is how large drawAll makes a picture of about so many pixels, by its number.
+func sizeOf(number, pixels int) (width, height int) {
+	return sides(rand.New(rand.NewPCG(3, uint64(number))), pixels)
+}
+
+var widthOption = regexp.MustCompile(`(?:^|,)w=(\d+)`)
+
+// widthOf is how wide a rendition with a preset or an option has to be: as wide as the box that it covers, and otherwise not wider
+// than the original is.
+func widthOf(options string, original int) int {
+	if preset, ok := presets[options]; ok {
+		options = preset
+	}
+	width, err := strconv.Atoi(widthOption.FindStringSubmatch(options)[1])
+	if err != nil || strings.Contains(options, "fit=cover") {
+		return width
+	}
+	return min(width, original)
 }
 
 // sides are those of a picture in landscape or portrait format.

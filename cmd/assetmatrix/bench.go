@@ -2,12 +2,15 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -180,6 +183,11 @@ func conflict(cmd *cobra.Command, o bench.Options) error {
 			return fmt.Errorf("--%s is given without --target, the URL of the front door that is measured", name)
 		}
 	}
+	for _, name := range []string{"target", "corpus", "trace", "origin", "html", "dir"} {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
+			return fmt.Errorf("--%s is given, but empty; give a value, or leave it out", name)
+		}
+	}
 	if cmd.Flags().Changed("rate") && o.Rate == 0 {
 		return errors.New("--rate is 0; give requests a second, or leave it out")
 	}
@@ -273,7 +281,13 @@ func measure(cmd *cobra.Command, s bench.Scenario, o bench.Options) (bench.Repor
 	p := newSteps(cmd.ErrOrStderr())
 	defer p.end()
 	o.Version, o.Progress = version, p.show
-	report, err := s.Run(cmd.Context(), o)
+	ctx := cmd.Context()
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup(1) has it
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, syscall.SIGHUP) // the terminal is closed
+		defer stop()
+	}
+	report, err := s.Run(ctx, o)
 	if errors.Is(err, bench.ErrAsked) {
 		err = usageError{err}
 	}

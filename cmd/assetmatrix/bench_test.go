@@ -59,6 +59,8 @@ func TestBenchAskedWrongly(t *testing.T) {
 	refuses("hit --origin nonsense", "give --origin a free address")
 	refuses("hit --rate x", "--rate")
 	refuses("hit --rate -5", "--rate is -5", "0.1 to 1,000,000")
+	refuses("hit --target=", "--target is given, but empty")
+	refuses("mixed --trace=", "--trace is given, but empty")
 	refuses("hit --rate 0", "--rate is 0", "leave it out")
 	refuses("hit --server http://127.0.0.1:9090", "--server is given without --target")
 	refuses("burst --token-file /nowhere/at/all", "--token-file is given without --target")
