@@ -60,7 +60,10 @@ func newDay(ctx context.Context, f *field, size daySize) (*day, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &day{field: f, on: f.subjects[0], size: size, versions: drawn[size.originals:], random: rand.New(rand.NewPCG(4, 4)), marks: map[uint64]shown{}, renewed: map[int]time.Time{}}
+	d := &day{
+		field: f, on: f.subjects[0], size: size, versions: drawn[size.originals:], random: rand.New(rand.NewPCG(4, 4)),
+		renewed: map[int]time.Time{}, marks: map[uint64]shown{},
+	}
 	d.popular = [3]*rand.Zipf{
 		rand.NewZipf(d.random, 1.3, 2, uint64(size.products-1)), rand.NewZipf(d.random, 1.1, 4, uint64(size.originals-1)),
 		rand.NewZipf(d.random, 1.5, 1, uint64(len(variants)-1)),
@@ -127,15 +130,15 @@ func (d *day) visit() *shot {
 	product, n, variant := d.products[d.popular[0].Uint64()], int(d.popular[1].Uint64()), variants[d.popular[2].Uint64()]
 	s := d.shot(product, variant, assetName(n))
 	wants := []int{n, n + d.size.originals}
-	if at := d.renewed[n]; !at.IsZero() && time.Since(at) > spread {
+	if at := d.renewed[n]; !at.IsZero() && time.Since(at) > staleFor {
 		wants = wants[1:]
 	}
 	s.body = func(_ string, body []byte) error { return d.check(variant, body, wants) }
 	return s
 }
 
-// spread is how long after an upload was acknowledged what was before it may still be shown, to who demands no revision.
-const spread = time.Second
+// staleFor is how long after an upload was acknowledged what was before it may still be shown to who demands no revision.
+const staleFor = time.Second
 
 // check holds a body to be a rendition of one of the pictures.
 func (d *day) check(variant string, body []byte, wants []int) error {

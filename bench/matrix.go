@@ -155,13 +155,12 @@ func (r *run) happen(ctx context.Context, name string, t *trace, start func() (w
 			}
 		}
 	}
-	o.account = o.parts[len(o.parts)-1]
+	o.took, o.account = time.Since(began), o.parts[len(o.parts)-1]
 	if w.watched(0) != w.front(0) {
 		if err := o.visitEdge(ctx); err != nil {
 			return nil, err
 		}
 	}
-	o.took = time.Since(began)
 	o.sync = newDistribution(slices.Clone(o.synced))
 	return &o.outcome, nil
 }

@@ -145,6 +145,31 @@ func TestStills(t *testing.T) {
 	asked(t, err, "--corpus: there is no picture in")
 }
 
+// What is cold has names and bytes of its own in each run and each folder of it, and what was before is not served any more.
+func TestFreshen(t *testing.T) {
+	o, err := startOrigin("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = o.end() }()
+	names, bodies := map[string]bool{}, map[string]bool{}
+	for _, product := range []string{"one", "two"} {
+		b := newStudio(&field{run: testRun(t), product: product, origin: o})
+		for _, folder := range []string{"r0", "r1"} {
+			files, err := b.freshen(t.Context(), []corpus.File{{Name: "a", Data: []byte("x")}, {Name: "b", Data: []byte("x")}}, folder)
+			if err != nil || len(files) != 2 || len(b.pictures) != 2 || len(o.files) != 2 {
+				t.Fatalf("%d files, %d pictures, %d at the origin, %v", len(files), len(b.pictures), len(o.files), err)
+			}
+			for _, f := range files {
+				names[f.Name], bodies[string(f.Data)] = true, true
+			}
+		}
+	}
+	if len(names) != 8 || len(bodies) != 8 {
+		t.Errorf("%d names, %d bodies of 8", len(names), len(bodies))
+	}
+}
+
 // Bytes that nobody has seen show the same picture.
 func TestFresh(t *testing.T) {
 	original, err := corpus.JPEG(corpus.Landscape(1, 90, 60), 80)
