@@ -53,19 +53,25 @@ type commitLevel struct {
 	parts   samples        // transactions a second in each sixth of the time
 	latency distribution   // of each transaction, as its writer saw it
 	sixths  []distribution // the same, by the sixth of its writer's transactions
-	grouped int            // transactions in groups
-	groups  int            // messages of the log
+	groups  samples        // transactions in each message of the log
 }
 
 func (l *commitLevel) perSecond() float64 { return float64(len(l.latency)) / l.took.Seconds() }
 
 // groupSize is the mean number of transactions in a message.
-func (l *commitLevel) groupSize() float64 { return float64(l.grouped) / float64(max(l.groups, 1)) }
+func (l *commitLevel) groupSize() float64 { return l.groups.mean() }
+
+// groupSizes are those of each sixth of the messages.
+func (l *commitLevel) groupSizes() (all samples) {
+	for sixth := range slices.Chunk(l.groups, max(1, (len(l.groups)+minRounds-1)/minRounds)) {
+		all = append(all, sixth.mean())
+	}
+	return all
+}
 
 // committed counts a message.
 func (l *commitLevel) committed(transactions int, _ time.Duration) {
-	l.groups++
-	l.grouped += transactions
+	l.groups = append(l.groups, float64(transactions))
 }
 
 func reportCommits(r *Report, levels []commitLevel, flushed []time.Duration) {
@@ -91,7 +97,7 @@ func reportCommits(r *Report, levels []commitLevel, flushed []time.Duration) {
 	r.figure("commit_p99_ms", ms(best.latency.at(0.99)), "ms").spread(quantiles(best.sixths, 0.99))
 	r.figure("commit_p50_ms_1_writer", ms(one.latency.at(0.5)), "ms").spread(quantiles(one.sixths, 0.5))
 	r.figure("commit_p99_ms_1_writer", ms(one.latency.at(0.99)), "ms").spread(quantiles(one.sixths, 0.99))
-	r.figure("group_size", best.groupSize(), "transactions")
+	r.figure("group_size", best.groupSize(), "transactions").spread(best.groupSizes())
 	r.quantile("flush_p50_ms", flushed, 0.5)
 	r.figure("acknowledged_and_there", float64(verified), "transactions")
 	r.table(t)

@@ -3,6 +3,8 @@ package bench
 import (
 	"context"
 	"errors"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -90,5 +92,22 @@ func TestMissing(t *testing.T) {
 	w.made = 0
 	if err := verify(t.Context(), cfg, []*writer{w}); err != nil {
 		t.Error(err)
+	}
+}
+
+// The size of a group is that of all messages, and its spread that of the sixths of them.
+func TestGroupSizes(t *testing.T) {
+	var l commitLevel
+	for _, n := range []int{1, 3, 8, 8, 8, 8, 8, 8, 8, 8, 10, 12} {
+		l.committed(n, 0)
+	}
+	if got := l.groupSize(); math.Abs(got-7.5) > 1e-9 {
+		t.Errorf("%v in a group", got)
+	}
+	if got, want := l.groupSizes(), (samples{2, 8, 8, 8, 8, 11}); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if got := new(commitLevel).groupSizes(); len(got) != 0 {
+		t.Errorf("%v of none", got)
 	}
 }

@@ -58,7 +58,7 @@ func (c *comparison) report(r *Report, own *subject, peers []*subject) {
 	for _, p := range peers {
 		if rounds := c.of(p); p.out == nil && len(rounds) > 0 {
 			c.figure(r, c.name+"_"+figureName(p.name), p)
-			r.ratio(c.name+"_ratio_"+figureName(p.name), c.over(own, p))
+			r.median(c.name+"_ratio_"+figureName(p.name), c.over(own, p), "×")
 		}
 	}
 }
@@ -74,19 +74,6 @@ func (c *comparison) value(s *subject) float64 {
 		return v
 	}
 	return c.of(s).median()
-}
-
-// ratio reports the median of ratios; its spread is the interval that holds it with a confidence of 95 %, if there is one. Of
-// none it reports nothing.
-func (r *Report) ratio(name string, rounds samples) {
-	if len(rounds) == 0 {
-		return
-	}
-	of := newRatio(rounds)
-	f := r.figure(name, of.center, "×")
-	if f.rounds = rounds; of.bounded() {
-		f.Low, f.High = &of.low, &of.high
-	}
 }
 
 // cells are a table's row of what each subject had: the median, and behind it what the program's is to it.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -63,10 +64,13 @@ func newGaugeWork() func() {
 	}
 }
 
-// end stops it, and reports what it saw.
+// end stops it, widens the spreads that r has by what it saw the machine vary by, and reports that.
 func (g *gauge) end(r *Report) {
 	g.stop()
 	g.done.Wait()
+	if len(g.work) > 0 {
+		r.widen(g.work.median() / slices.Min(g.work))
+	}
 	r.median("machine_work_ms", g.work, "ms")
 	if len(g.stolen) > 0 {
 		r.figure("machine_stolen_percent", g.stolen.mean(), "%").spread(g.stolen)

@@ -72,6 +72,7 @@ type account struct {
 	originals, renditions int64 // bytes of different content
 	stored                int64 // bytes in the files of all servers
 	compute               time.Duration
+	wrong                 int // views that were stale or mixed, and answers outdated
 }
 
 // efficiency is which part of what is stored is not there a second time, in percent.
@@ -176,6 +177,9 @@ func (o *observer) settle() (err error) {
 	}
 	after, err := rendered(o.way)
 	a.compute = after - o.before
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	a.wrong = o.wrong()
 	o.parts = append(o.parts, a)
 	return err
 }
@@ -463,7 +467,7 @@ func reportWays(r *Report, t *trace, size matrixSize, siloed, matrix *outcome) {
 	r.plot(latencyPlot("A release, acknowledged → seen", matrix.sync.series("matrix"), siloed.sync.series("siloed")))
 	r.figure("transform_compute_percent_siloed", 100*siloed.compute.Seconds()/siloed.compute.Seconds(), "%")
 	r.atMost("stale_or_mixed", float64(matrix.wrong()), "views", 0)
-	r.figure("stale_or_mixed_siloed", float64(siloed.wrong()), "views")
+	r.figure("stale_or_mixed_siloed", float64(siloed.wrong()), "views").spread(siloed.wrongs())
 	both := func(name string, of func(o *outcome) string) []string { return []string{name, of(siloed), of(matrix)} }
 	r.table(Table{
 		Title: fmt.Sprintf("%d products over %d originals, %d visits, %d releases", t.products, len(t.originals), matrix.visits, len(t.releases)),
@@ -508,6 +512,14 @@ func reportWays(r *Report, t *trace, size matrixSize, siloed, matrix *outcome) {
 func (o *outcome) efficiencies() (all samples) {
 	for _, a := range o.parts {
 		all = append(all, a.efficiency())
+	}
+	return all
+}
+
+// wrongs are what the whole trace would have shown if all of it had been like each part that had releases.
+func (o *outcome) wrongs() (all samples) {
+	for i, a := range o.parts[1:] {
+		all = append(all, float64((a.wrong-o.parts[i].wrong)*(len(o.parts)-1)))
 	}
 	return all
 }

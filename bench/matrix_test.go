@@ -150,3 +150,11 @@ func TestMatrixFails(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What was wrong in a part stands for all of them.
+func TestWrongs(t *testing.T) {
+	o := outcome{parts: []account{{wrong: 0}, {wrong: 4}, {wrong: 5}, {wrong: 5}}}
+	if got, want := o.wrongs(), (samples{12, 3, 0}); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}

@@ -32,8 +32,8 @@ type Figure struct {
 	// Target is what was promised, and Met whether it was reached; nil when nothing was promised.
 	Target *float64 `json:"target"`
 	Met    *bool    `json:"met"`
-	// Low and High are the least and the most that the parts of the run had: its spread, in which a second run's value
-	// should lie; nil of what has no parts.
+	// Low and High are the spread, in which a second run's value should lie: the least and the most that the parts of the
+	// run had, those of times and rates widened by what the machine varied by. Nil of what has no parts.
 	Low  *float64 `json:"low,omitempty"`
 	High *float64 `json:"high,omitempty"`
 
@@ -48,6 +48,21 @@ func (f *Figure) spread(parts samples) *Figure {
 		f.Low, f.High = &low, &high
 	}
 	return f
+}
+
+// widen widens the spreads of times and rates: on a machine that fixed work takes factor times as long on, or that does it in
+// the factor's part of the time, they would be that much more or less. What the factor of ratios, shares and sizes is says nobody.
+func (r *Report) widen(factor float64) {
+	for _, f := range r.Figures {
+		if f.Low != nil && f.clocked() {
+			*f.Low, *f.High = *f.Low/factor, *f.High*factor
+		}
+	}
+}
+
+// clocked reports whether it is a time or a rate.
+func (f *Figure) clocked() bool {
+	return strings.HasSuffix(f.Unit, "/s") || slices.Contains([]string{"ms", "µs", "ns"}, f.Unit)
 }
 
 // A Table shows what is behind the figures.

@@ -54,7 +54,7 @@ func TestRatio(t *testing.T) {
 func TestBenchmarks(t *testing.T) {
 	r := &Report{Scenario: "hit", Environment: Environment{CPU: "an EPYC"}}
 	r.median("hit_memory_2k_per_second", samples{3, 1, 2}, "req/s")
-	r.ratio("hit_memory_2k_per_second_ratio_nginx_cache", samples{2, 0.5})
+	r.median("hit_memory_2k_per_second_ratio_nginx_cache", samples{2, 0.5}, "×")
 	r.figure("soak_failures", 0, "")
 	r.figure("commit_p50", 1.5, "per writer")
 	var text bytes.Buffer
@@ -114,7 +114,16 @@ func TestFigureSpread(t *testing.T) {
 	spread(`}]`, func(r *Report) { r.figure("one", 1, "") })
 	spread(`}]`, func(r *Report) { r.median("one", samples{1}, "") })
 	spread(`,"low":1,"high":3}]`, func(r *Report) { r.median("three", samples{3, 1, 2}, "") })
-	spread(`,"low":1,"high":6}]`, func(r *Report) { r.ratio("six", samples{3, 1, 2, 4, 5, 6}) })
-	spread(`}]`, func(r *Report) { r.ratio("too few for an interval", samples{3, 1, 2}) })
+	widened := func(unit string) func(r *Report) {
+		return func(r *Report) {
+			r.median("on a machine that varies", samples{4, 2}, unit)
+			r.figure("one", 1, unit)
+			r.widen(2)
+		}
+	}
+	spread(`,"low":1,"high":8},{"name":"one","value":1,"unit":"ms","target":null,"met":null}]`, widened("ms"))
+	spread(`,"low":1,"high":8},{"name":"one","value":1,"unit":"req/s","target":null,"met":null}]`, widened("req/s"))
+	spread(`,"low":2,"high":4},{"name":"one","value":1,"unit":"×","target":null,"met":null}]`, widened("×"))
+	spread(`,"low":2,"high":4},{"name":"one","value":1,"unit":"MB","target":null,"met":null}]`, widened("MB"))
 	spread(``, func(r *Report) { r.median("what was not measured", nil, "") })
 }

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -367,8 +368,11 @@ func mergeDir(from, to string) error {
 
 func (s *soaking) reportTo(r *Report, lost []error) {
 	first, last := s.ends()
-	grown := func(of func(soakPart) float64) float64 {
-		return 100 * (parts(last, of).median()/parts(first, of).median() - 1)
+	grown := func(name string, of func(soakPart) float64) {
+		before, after := parts(first, of), parts(last, of)
+		growth := func(before, after float64) float64 { return 100 * (after/before - 1) }
+		r.figure(name, growth(before.median(), after.median()), "%").
+			spread(samples{growth(slices.Max(before), slices.Min(after)), growth(slices.Min(before), slices.Max(after))})
 	}
 	rss := func(p soakPart) float64 { return float64(p.rss) / 1e6 }
 	goroutines := func(p soakPart) float64 { return p.goroutines }
@@ -378,12 +382,12 @@ func (s *soaking) reportTo(r *Report, lost []error) {
 	r.atMost("soak_failures", float64(s.calm), "", 0)
 	r.atMost("soak_torn", float64(len(s.torn)), "", 0)
 	r.atMost("soak_lost", float64(len(lost)), "", 0)
-	r.figure("soak_rss_mb", parts(last, rss).median(), "MB").spread(parts(last, rss))
-	r.figure("soak_goroutines", parts(last, goroutines).median(), "").spread(parts(last, goroutines))
-	r.figure("soak_descriptors", parts(last, files).median(), "").spread(parts(last, files))
-	r.figure("soak_rss_growth_percent", grown(rss), "%")
-	r.figure("soak_goroutines_growth_percent", grown(goroutines), "%")
-	r.figure("soak_descriptors_growth_percent", grown(files), "%")
+	r.figure("soak_rss_mb", parts(last, rss).median(), "MB").spread(parts(slices.Concat(first, last), rss))
+	r.figure("soak_goroutines", parts(last, goroutines).median(), "").spread(parts(slices.Concat(first, last), goroutines))
+	r.figure("soak_descriptors", parts(last, files).median(), "").spread(parts(slices.Concat(first, last), files))
+	grown("soak_rss_growth_percent", rss)
+	grown("soak_goroutines_growth_percent", goroutines)
+	grown("soak_descriptors_growth_percent", files)
 	r.table(s.faultTable())
 	s.reportWho(ceiling{}, nil, s.failures)
 	r.plot(s.line("Memory of the program and its workers", "MB", rss))
