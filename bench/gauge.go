@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -69,11 +68,11 @@ func (g *gauge) end(r *Report) {
 	g.stop()
 	g.done.Wait()
 	if len(g.work) > 0 {
-		r.widen(g.work.median() / slices.Min(g.work))
+		r.widen(g.work.at(0.95) / g.work.at(0.05))
 	}
 	r.median("machine_work_ms", g.work, "ms")
 	if len(g.stolen) > 0 {
-		r.figure("machine_stolen_percent", g.stolen.mean(), "%").spread(g.stolen)
+		r.figure("machine_stolen_percent", g.stolen.mean(), "%")
 	}
 }
 

@@ -50,14 +50,28 @@ func (f *Figure) spread(parts samples) *Figure {
 	return f
 }
 
-// widen widens the spreads of times and rates: on a machine that fixed work takes factor times as long on, or that does it in
-// the factor's part of the time, they would be that much more or less. What the factor of ratios, shares and sizes is says nobody.
+// widen widens the spreads of times and rates: on a machine on which fixed work takes factor times as long, or factor times less,
+// they are that much more or less. It leaves all spreads with the three digits that are printed, rounded outward.
 func (r *Report) widen(factor float64) {
 	for _, f := range r.Figures {
-		if f.Low != nil && f.clocked() {
+		if f.Low == nil {
+			continue
+		}
+		if f.clocked() {
 			*f.Low, *f.High = *f.Low/factor, *f.High*factor
 		}
+		*f.Low, *f.High = outward(*f.Low, math.Floor), outward(*f.High, math.Ceil)
 	}
+}
+
+// outward keeps three digits, and rounds to the side that to does, unless nothing is cut off.
+func outward(v float64, to func(float64) float64) float64 {
+	near := rounded(v)
+	if v == 0 || math.Abs(near-v) < 1e-9*math.Abs(v) {
+		return near
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(math.Abs(v)))-2)
+	return rounded(to(v/unit) * unit)
 }
 
 // clocked reports whether it is a time or a rate.

@@ -29,6 +29,16 @@ func (s samples) median() float64 {
 	return (sorted[n/2] + sorted[(n-1)/2]) / 2
 }
 
+// at returns the smallest sample that at least the share q of all, 0–1, does not exceed (nearest rank); 0 of none.
+func (s samples) at(q float64) float64 {
+	sorted := slices.Sorted(slices.Values(s))
+	if len(sorted) == 0 {
+		return 0
+	}
+	rank := int(math.Ceil(q * float64(len(sorted))))
+	return sorted[min(max(rank, 1), len(sorted))-1]
+}
+
 // mean is that of one at least.
 func (s samples) mean() (mean float64) {
 	for _, v := range s {

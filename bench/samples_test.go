@@ -114,6 +114,9 @@ func TestFigureSpread(t *testing.T) {
 	spread(`}]`, func(r *Report) { r.figure("one", 1, "") })
 	spread(`}]`, func(r *Report) { r.median("one", samples{1}, "") })
 	spread(`,"low":1,"high":3}]`, func(r *Report) { r.median("three", samples{3, 1, 2}, "") })
+	spread(`,"low":94.9,"high":95}]`, func(r *Report) { r.median("digits", samples{94.93, 94.95}, "%"); r.widen(2) })
+	spread(`,"low":-0.124,"high":0.29}]`, func(r *Report) { r.median("digits", samples{-0.12345, 0.29}, "%"); r.widen(2) })
+	spread(`,"low":12300,"high":12400}]`, func(r *Report) { r.median("digits", samples{12345, 12345}, ""); r.widen(2) })
 	widened := func(unit string) func(r *Report) {
 		return func(r *Report) {
 			r.median("on a machine that varies", samples{4, 2}, unit)

@@ -368,11 +368,16 @@ func mergeDir(from, to string) error {
 
 func (s *soaking) reportTo(r *Report, lost []error) {
 	first, last := s.ends()
-	grown := func(name string, of func(soakPart) float64) {
+	// What is counted may be one more or less at any moment.
+	grown := func(name string, of func(soakPart) float64, one float64) {
 		before, after := parts(first, of), parts(last, of)
 		growth := func(before, after float64) float64 { return 100 * (after/before - 1) }
 		r.figure(name, growth(before.median(), after.median()), "%").
-			spread(samples{growth(slices.Max(before), slices.Min(after)), growth(slices.Min(before), slices.Max(after))})
+			spread(samples{growth(slices.Max(before)+one, slices.Min(after)-one), growth(slices.Min(before)-one, slices.Max(after)+one)})
+	}
+	counted := func(name string, of func(soakPart) float64) {
+		all := parts(slices.Concat(first, last), of)
+		r.figure(name, parts(last, of).median(), "").spread(samples{slices.Min(all) - 1, slices.Max(all) + 1})
 	}
 	rss := func(p soakPart) float64 { return float64(p.rss) / 1e6 }
 	goroutines := func(p soakPart) float64 { return p.goroutines }
@@ -383,11 +388,11 @@ func (s *soaking) reportTo(r *Report, lost []error) {
 	r.atMost("soak_torn", float64(len(s.torn)), "", 0)
 	r.atMost("soak_lost", float64(len(lost)), "", 0)
 	r.figure("soak_rss_mb", parts(last, rss).median(), "MB").spread(parts(slices.Concat(first, last), rss))
-	r.figure("soak_goroutines", parts(last, goroutines).median(), "").spread(parts(slices.Concat(first, last), goroutines))
-	r.figure("soak_descriptors", parts(last, files).median(), "").spread(parts(slices.Concat(first, last), files))
-	grown("soak_rss_growth_percent", rss)
-	grown("soak_goroutines_growth_percent", goroutines)
-	grown("soak_descriptors_growth_percent", files)
+	counted("soak_goroutines", goroutines)
+	counted("soak_descriptors", files)
+	grown("soak_rss_growth_percent", rss, 0)
+	grown("soak_goroutines_growth_percent", goroutines, 1)
+	grown("soak_descriptors_growth_percent", files, 1)
 	r.table(s.faultTable())
 	s.reportWho(ceiling{}, nil, s.failures)
 	r.plot(s.line("Memory of the program and its workers", "MB", rss))
