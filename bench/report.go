@@ -38,6 +38,7 @@ type Figure struct {
 	High *float64 `json:"high,omitempty"`
 
 	atMost bool    // the target is an upper bound
+	raced  bool    // a share that follows from which of two times was the shorter, so that it varies as times do
 	rounds samples // what Value is the median of
 }
 
@@ -74,9 +75,9 @@ func outward(v float64, to func(float64) float64) float64 {
 	return rounded(to(v/unit) * unit)
 }
 
-// clocked reports whether it is a time or a rate.
+// clocked reports whether it is a time or a rate, or follows from times.
 func (f *Figure) clocked() bool {
-	return strings.HasSuffix(f.Unit, "/s") || slices.Contains([]string{"ms", "µs", "ns"}, f.Unit)
+	return f.raced || strings.HasSuffix(f.Unit, "/s") || slices.Contains([]string{"ms", "µs", "ns"}, f.Unit)
 }
 
 // A Table shows what is behind the figures.
@@ -103,11 +104,14 @@ func (r *Report) atMost(name string, value float64, unit string, target float64)
 	return r.add(&Figure{Name: name, Value: value, Unit: unit, Target: &target, Met: &met, atMost: true})
 }
 
-// median reports the median of rounds, with their spread. Of none it reports nothing.
-func (r *Report) median(name string, rounds samples, unit string) {
-	if len(rounds) > 0 {
-		r.figure(name, rounds.median(), unit).spread(rounds).rounds = rounds
+// median reports the median of rounds, with their spread. Of none it reports nothing, and returns a figure that nobody sees.
+func (r *Report) median(name string, rounds samples, unit string) *Figure {
+	if len(rounds) == 0 {
+		return new(Figure)
 	}
+	f := r.figure(name, rounds.median(), unit).spread(rounds)
+	f.rounds = rounds
+	return f
 }
 
 func (r *Report) add(f *Figure) *Figure {

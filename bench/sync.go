@@ -283,7 +283,7 @@ func (v *visible) reportTo(r *Report, size syncSize) {
 	r.quantile("visible_all_p50_ms", v.inTime.all, 0.5)
 	r.quantile("visible_all_p99_ms", v.inTime.all, 0.99)
 	r.quantile("visible_all_max_ms", v.inTime.all, 1)
-	r.median("visible_before_acknowledged_percent", v.early, "%")
+	r.median("visible_before_acknowledged_percent", v.early, "%").raced = true
 	r.quantile("commit_p50_ms", v.inTime.commit, 0.5)
 	r.quantile("commit_p99_ms", v.inTime.commit, 0.99)
 	r.figure("edges", float64(size.edges), "edges")
