@@ -81,13 +81,39 @@ func TestCanonical(t *testing.T) {
 	f(scan, "page=1,f=png", "f=png")
 	f(scan, "page=2,anim=0,f=png", "f=png,pg=2")
 	f(film, "f=png", "f=png")
-	f(film, "page=1,f=png", "anim=0,f=png")
-	f(film, "page=3,f=png", "anim=0,f=png,pg=3")
+	f(film, "page=1,f=png", "f=png")
+	f(film, "anim=0,f=avif", "f=avif")
+	f(film, "page=1,f=gif", "anim=0,f=gif")
+	f(film, "anim=0,f=webp", "anim=0,f=webp")
+	f(film, "f=webp", "f=webp")
+	f(film, "anim=0,w=40", "anim=0,w=40")
+	f(photo, "anim=0,f=webp", "f=webp")
+	f(film, "page=3,f=png", "f=png,pg=3")
+	f(film, "page=3,f=gif", "anim=0,f=gif,pg=3")
 	// Quality, and what belongs to nothing.
 	f(photo, "q=60,f=png", "f=png")
 	f(photo, "q=60,f=webp", "f=webp,q=60")
 	f(photo, "wm-g=north,text-size=3,f=webp", "f=webp")
 	// What changes the picture before the layout keeps everything.
-	f(photo, "ar=4:3,w=400,h=300,fit=cover,g=north,bg=fff,f=webp", "ar=4:3,bg=ffffff,f=webp,fit=cover,g=north,h=300,w=400")
+	f(photo, "rect=0:0:9:9,w=400,h=300,fit=cover,g=north,bg=fff,f=webp", "bg=ffffff,f=webp,fit=cover,g=north,h=300,rect=0:0:9:9,w=400")
+	f(photo, "trim=3,w=400,h=300,fit=cover,f=webp", "f=webp,fit=cover,h=300,trim=3,w=400")
 	f(photo, "w=400,h=300,fit=cover,f=webp;blur=2", "f=webp,w=400;blur=2")
+	// The aspect is folded into the sides.
+	f(photo, "ar=4:3,w=400,fit=cover,f=webp", "f=webp,w=400")
+	f(photo, "ar=16:9,w=1600,fit=cover,f=webp", "f=webp,fit=cover,h=900,w=1600")
+	f(photo, "ar=16:9,h=450,dpr=2,fit=cover,f=webp", "f=webp,fit=cover,h=900,w=1600")
+	f(photo, "ar=16:9,w=1600,f=webp", "f=webp,w=1200")
+	f(photo, "ar=16:9,f=webp", "f=webp,fit=cover,h=2250,w=4000")
+	f(photo, "ar=1:2,g=northeast,f=webp", "f=webp,fit=cover,g=east,h=3000,w=1500")
+	f(photo, "ar=4:3,f=webp", "f=webp")
+	f(strip, "ar=1:5000,f=webp", "ar=1:5000,f=webp") // a side that cannot be asked for
+	f(photo, "rect=0:0:9:9,ar=1:2,w=3,f=webp", "f=webp,h=6,rect=0:0:9:9,w=3")
+	// Padding is around all of it.
+	f(photo, "w=400,h=300,fit=cover,pad=5,f=webp", "f=webp,pad=5,w=400")
+	f(photo, "w=400,h=400,fit=pad,pad=5,g=west,bg=red,f=webp", "bg=ff0000,f=webp,fit=pad,h=400,pad=5,w=400")
+	// Later groups: DPR is folded, and what belongs to nothing is dropped.
+	f(photo, "f=webp;w=100,dpr=2", "f=webp;w=200")
+	f(photo, "f=webp;ar=2:1,w=100", "f=webp;h=50,w=100")
+	f(photo, "f=webp;wm-g=north", "f=webp")
+	f(photo, "f=webp;wm-g=north;blur=1", "f=webp;blur=1")
 }

@@ -16,6 +16,8 @@ const (
 	JXL
 	GIF
 	TIFF
+	// ThumbHash is no encoding of a rendition but the picture's placeholder, as the text of a data URL.
+	ThumbHash
 )
 
 var formats = [...]struct{ name, mediaType string }{
@@ -28,6 +30,8 @@ var formats = [...]struct{ name, mediaType string }{
 	JXL:  {"jxl", "image/jxl"},
 	GIF:  {"gif", "image/gif"},
 	TIFF: {"tiff", "image/tiff"},
+
+	ThumbHash: {"thumbhash", "text/plain; charset=utf-8"},
 }
 
 // String returns the format's name in the grammar, "" for AsIs.
@@ -38,6 +42,9 @@ func (f Format) MediaType() string { return formats[f].mediaType }
 
 // HasAlpha reports whether the format can hold transparency.
 func (f Format) HasAlpha() bool { return f != JPEG }
+
+// Moves reports whether the format can hold an animation; Auto may become one that does.
+func (f Format) Moves() bool { return f == GIF || f == WebP || f == Auto }
 
 // ParseFormat returns the format with that name in the grammar ("jpg" is taken for "jpeg").
 func ParseFormat(name string) (Format, bool) {

@@ -32,26 +32,6 @@ func integers(lo, hi int, unit string) grammar[int] {
 	}
 }
 
-// integersOr are lo–hi, and a word for one special value.
-func integersOr(word string, special, lo, hi int, unit string) grammar[int] {
-	g := integers(lo, hi, unit)
-	parse, spell := g.parse, g.append
-	g.allowed += " or " + word
-	g.parse = func(s string) (int, bool) {
-		if s == word {
-			return special, true
-		}
-		return parse(s)
-	}
-	g.append = func(b []byte, n int) []byte {
-		if n == special {
-			return append(b, word...)
-		}
-		return spell(b, n)
-	}
-	return g
-}
-
 // decimals are lo–hi thousandths.
 func decimals(lo, hi int, unit string) grammar[Decimal] {
 	return grammar[Decimal]{
@@ -62,6 +42,25 @@ func decimals(lo, hi int, unit string) grammar[Decimal] {
 		},
 		append: func(b []byte, d Decimal) []byte { return appendDecimal(b, int(d)) },
 	}
+}
+
+// or adds a word for one special value to a grammar.
+func (g grammar[T]) or(word string, special T) grammar[T] {
+	parse, spell := g.parse, g.append
+	g.allowed += " or " + word
+	g.parse = func(s string) (T, bool) {
+		if s == word {
+			return special, true
+		}
+		return parse(s)
+	}
+	g.append = func(b []byte, x T) []byte {
+		if x == special {
+			return append(b, word...)
+		}
+		return spell(b, x)
+	}
+	return g
 }
 
 // factors are lo–hi thousandths, held as their distance from 1.
@@ -119,8 +118,15 @@ var stillness = grammar[bool]{
 	append:  func(b []byte, _ bool) []byte { return append(b, '0') },
 }
 
+// tiling is wm-tile=1.
+var tiling = grammar[bool]{
+	allowed: stillness.allowed,
+	parse:   func(s string) (bool, bool) { return s == "1", s == "0" || s == "1" },
+	append:  func(b []byte, _ bool) []byte { return append(b, '1') },
+}
+
 var formatNames = grammar[Format]{
-	allowed: "auto, jpeg, png, webp, avif, jxl, gif, tiff",
+	allowed: "auto, jpeg, png, webp, avif, jxl, gif, tiff, thumbhash",
 	parse:   ParseFormat,
 	append:  func(b []byte, f Format) []byte { return append(b, f.String()...) },
 	silent:  Auto,

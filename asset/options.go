@@ -12,7 +12,7 @@ var options = [...]option{
 	define("animated", "anim", func(v *Variant) *bool { return &v.Still }, stillness).once(),
 	define("aspect", "ar", func(v *Variant) *Ratio { return &v.Aspect }, ratios),
 	define("background", "bg", func(v *Variant) *Color { return &v.Background }, colors),
-	define("blur", "blur", func(v *Variant) *Decimal { return &v.Blur }, decimals(0, 250_000, "px")),
+	define("blur", "blur", func(v *Variant) *Decimal { return &v.Blur }, decimals(0, 250_000, "px").or("faces", BlurFaces)),
 	define("brightness", "brightness", func(v *Variant) *Factor { return &v.Brightness }, factors(0, 4000)),
 	define("contrast", "contrast", func(v *Variant) *Factor { return &v.Contrast }, factors(0, 4000)),
 	define("dpr", "dpr", func(v *Variant) *Factor { return &v.DPR }, factors(100, 4000)),
@@ -27,8 +27,8 @@ var options = [...]option{
 	define("pad", "pad", func(v *Variant) *Box { return &v.Padding }, boxes),
 	define("page", "pg", func(v *Variant) *int { return &v.Page }, integers(1, 1_000_000, "")).once(),
 	define("pixelate", "pixelate", func(v *Variant) *int { return &v.Pixelate }, integers(0, 1000, "px")),
-	define("quality", "q", func(v *Variant) *int { return &v.Quality }, integersOr("auto", QualityAuto, 1, 100, "")).once(),
-	define("radius", "radius", func(v *Variant) *int { return &v.Radius }, integersOr("max", RadiusMax, 0, MaxSide, "px")),
+	define("quality", "q", func(v *Variant) *int { return &v.Quality }, integers(1, 100, "").or("auto", QualityAuto)).once(),
+	define("radius", "radius", func(v *Variant) *int { return &v.Radius }, integers(0, MaxSide, "px").or("max", RadiusMax)),
 	define("rect", "rect", func(v *Variant) *Rect { return &v.Rect }, rects),
 	define("rotate", "rotate", func(v *Variant) *int { return &v.Rotate }, rotations),
 	define("saturation", "saturation", func(v *Variant) *Factor { return &v.Saturation }, factors(0, 4000)),
@@ -46,6 +46,7 @@ var options = [...]option{
 	define("wm-g", "wm-g", func(v *Variant) *Gravity { return &v.Watermark.Gravity }, gravities(compass)),
 	define("wm-opacity", "wm-opacity", func(v *Variant) *Factor { return &v.Watermark.Opacity }, factors(0, 1000)),
 	define("wm-scale", "wm-scale", func(v *Variant) *Decimal { return &v.Watermark.Scale }, decimals(1, 1000, "of the picture's width")),
+	define("wm-tile", "wm-tile", func(v *Variant) *bool { return &v.Watermark.Tiled }, tiling),
 	define("wm-x", "wm-x", func(v *Variant) *int { return &v.Watermark.X }, integers(0, MaxSide, "px")),
 	define("wm-y", "wm-y", func(v *Variant) *int { return &v.Watermark.Y }, integers(0, MaxSide, "px")),
 }
@@ -147,6 +148,9 @@ func (v Variant) Overlay(text string) (Variant, error) {
 		if err := s.v.chain(later); err != nil {
 			return Variant{}, err
 		}
+		if s.v.Format == ThumbHash {
+			return Variant{}, s.v.check()
+		}
 	}
 	return s.v, nil
 }
@@ -174,7 +178,7 @@ func (v *Variant) take(group string, head bool) error {
 		}
 		seen |= 1 << i
 	}
-	return v.checkSides()
+	return v.check()
 }
 
 // set sets one "key=value" and returns the row.
@@ -223,16 +227,32 @@ func (v *Variant) chain(later string) error {
 	return nil
 }
 
-// checkSides holds the bound on what is asked for, DPR included.
-func (v *Variant) checkSides() error {
+// check holds the bounds on what is asked for, DPR included, and refuses what contradicts itself.
+func (v *Variant) check() error {
 	w, h := v.box()
+	f := v.frame()
 	switch {
 	case w > MaxSide:
 		return sideFault("width", v.Width, v.DPR, w)
 	case h > MaxSide:
 		return sideFault("height", v.Height, v.DPR, h)
+	case v.Aspect != Ratio{} && w > 0 && h > 0:
+		return &Fault{Kind: ErrInvalid, Part: "aspect", Detail: "aspect, width and height are all given", Allowed: "aspect with one of width and height, or with neither"}
+	case f.w > MaxSide || f.h > MaxSide:
+		return &Fault{
+			Kind: ErrInvalid, Part: "aspect", Detail: fmt.Sprintf("with aspect %d:%d the picture would be %d × %d px", v.Aspect.W, v.Aspect.H, f.w, f.h),
+			Allowed: fmt.Sprintf("sides of up to %d px", MaxSide),
+		}
+	case v.Format == ThumbHash && !v.plain():
+		return &Fault{Kind: ErrInvalid, Part: "format", Detail: "a thumbhash is of the picture as it is", Allowed: "f=thumbhash without other options"}
 	}
 	return nil
+}
+
+// plain reports whether nothing is asked for but a format.
+func (v Variant) plain() bool {
+	v.Format = AsIs
+	return v == Variant{}
 }
 
 func sideFault(side string, n int, dpr Factor, px int) error {
@@ -281,6 +301,41 @@ func (v *Variant) appendGroup(b []byte) []byte {
 		return b
 	}
 	return append(b[:start], b[start+1:]...) // the first comma parts nothing
+}
+
+// Groups returns each group of v as a variant of its own, at least one. What is about the whole rendition stands in the first.
+func (v Variant) Groups() []Variant {
+	first := v
+	first.Then = ""
+	groups := []Variant{first}
+	if v.Then == "" {
+		return groups
+	}
+	for text := range strings.SplitSeq(v.Then, ";") {
+		var g Variant
+		_ = g.take(text, false) // it is canonical
+		groups = append(groups, g)
+	}
+	return groups
+}
+
+// Chain returns the variant of groups that run one after the other; those that change nothing are left out. It undoes
+// [Variant.Groups].
+func Chain(groups []Variant) Variant {
+	v := groups[0]
+	var text []byte
+	for _, g := range groups[1:] {
+		start := len(text)
+		if start > 0 {
+			text = append(text, ';')
+		}
+		before := len(text)
+		if text = g.appendGroup(text); len(text) == before {
+			text = text[:start]
+		}
+	}
+	v.Then = string(text)
+	return v
 }
 
 // Options returns the long names of the options of the first group that are not at their defaults.

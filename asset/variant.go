@@ -26,7 +26,8 @@ type Variant struct {
 	// Rotate is 0, 90, 180 or 270 degrees clockwise, applied after EXIF orientation and before the resize.
 	Rotate int
 	Flip   Flip
-	// Blur and Sharpen are a sigma in px of the result; Pixelate is a block's side in px of the result.
+	// Blur and Sharpen are a sigma in px of the result; BlurFaces blurs faces beyond recognition and nothing else. Pixelate is
+	// a block's side in px of the result.
 	Blur, Sharpen Decimal
 	Pixelate      int
 	// Brightness, Contrast, Saturation and Gamma are 0–4, 1 as is.
@@ -43,10 +44,12 @@ type Variant struct {
 	Then string
 }
 
-// QualityAuto aims at a perceptual target per format instead of a number; RadiusMax makes a circle.
+// QualityAuto aims at a perceptual target per format instead of a number; RadiusMax makes a circle or an ellipse; BlurFaces
+// blurs faces alone.
 const (
 	QualityAuto = -1
 	RadiusMax   = -1
+	BlurFaces   = Decimal(-1)
 )
 
 // MaxSide is the largest width or height that may be asked for, DPR included, in px.
@@ -144,8 +147,11 @@ type Watermark struct {
 	Scale Decimal
 	// Opacity is 0–1; the zero Factor is opaque.
 	Opacity Factor
-	// X and Y move the overlay, in CSS px.
+	// X and Y move the overlay away from the edges it lies at, in px of the result; between the copies of a tiled one they are
+	// the distance.
 	X, Y int
+	// Tiled repeats the overlay over the whole picture.
+	Tiled bool
 }
 
 // A Text is an overlaid text.

@@ -65,7 +65,10 @@ func resolutionOf(t *resolve.Target, res *resolve.Resolution) (*resolveOutput, e
 		MediaType: res.Entry.MediaType, Width: res.Entry.Picture.Width, Height: res.Entry.Picture.Height, Revision: res.Revision,
 	}
 	if !res.Key.IsOriginal() {
-		size := res.Key.Variant.Layout(res.Entry.Picture.Size()).Canvas
+		size := res.Key.Variant.Result(res.Entry.Picture.Size())
+		if res.Key.Variant.Trims() { // nobody knows yet
+			size = asset.Size{}
+		}
 		out.MediaType, out.Width, out.Height = res.Key.Variant.Format.MediaType(), size.Width, size.Height
 	}
 	return &resolveOutput{http.StatusOK, out}, nil

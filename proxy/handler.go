@@ -275,6 +275,11 @@ func (s *Server) notModified(x *exchange, etag string) {
 
 // load gets the object. A client that wants only what is cached is told when it was not.
 func (s *Server) load(x *exchange) (bool, error) {
+	if x.found.Key.Variant.Format == asset.ThumbHash { // it is in the matrix
+		var err error
+		x.object, err = placeholder(x.found)
+		return false, err
+	}
 	o, err := s.loader.Load(&x.trace, x.found.Key)
 	if err != nil {
 		return false, fmt.Errorf("proxy: %w", err)

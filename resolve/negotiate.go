@@ -1,26 +1,39 @@
 package resolve
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
 // negotiate chooses the format of f=auto by Accept (RFC 9110 §12.5.1) among AVIF and WebP, which the client must have
-// named, and the baseline, which every client shows; the client's order counts first, then this one.
-func (r *Resolver) negotiate(accept string, v *asset.Variant, pic *asset.Picture, l asset.Layout) asset.Format {
-	avif := l.Canvas.Pixels() <= r.cfg.AVIFMaxPixels && holds(asset.AVIF, l.Canvas)
-	webp := holds(asset.WebP, l.Canvas)
-	return choose(*acceptanceOf(accept), baseline(v, pic, l), avif, webp)
+// named, and the baseline, which every client shows; the client's order counts first, then this one. An animation is WebP or
+// GIF.
+func (r *Resolver) negotiate(accept string, v *asset.Variant, pic *asset.Picture, canvas asset.Size) asset.Format {
+	moves := pic.Animated && !v.Still && v.Page == 0
+	avif := !moves && canvas.Pixels() <= r.cfg.AVIFMaxPixels && holds(asset.AVIF, canvas)
+	webp := holds(asset.WebP, canvas)
+	if moves {
+		return choose(*acceptanceOf(accept), asset.GIF, avif, webp)
+	}
+	return choose(*acceptanceOf(accept), baseline(v, pic, canvas), avif, webp)
 }
 
 // baseline is PNG for what JPEG would spoil: transparency, and drawings.
-func baseline(v *asset.Variant, pic *asset.Picture, l asset.Layout) asset.Format {
-	clear := l.Canvas != l.Crop && v.Background.Set && v.Background.A < 255
-	if pic.Alpha || pic.Drawn || clear || !holds(asset.JPEG, l.Canvas) {
+func baseline(v *asset.Variant, pic *asset.Picture, canvas asset.Size) asset.Format {
+	if pic.Alpha || pic.Drawn || clears(v) || !holds(asset.JPEG, canvas) {
 		return asset.PNG
 	}
 	return asset.JPEG
+}
+
+// clears reports whether the options can make something transparent.
+func clears(v *asset.Variant) bool {
+	if v.Then == "" {
+		return v.Clears()
+	}
+	return slices.ContainsFunc(v.Groups(), func(group asset.Variant) bool { return group.Clears() })
 }
 
 // choose returns the acceptable format with the highest q. avif and webp say whether those can be made.
@@ -48,6 +61,9 @@ func substitute(a acceptance, base asset.Format, webp bool) asset.Format {
 	if base == asset.JPEG {
 		other = asset.PNG
 	}
+	if base == asset.GIF {
+		other = asset.GIF
+	}
 	switch {
 	case a.q(other) > 0:
 		return other
@@ -66,10 +82,10 @@ const maxAcceptBytes = 4096
 // An acceptance is what an Accept header says about the formats that are negotiated, as q in thousandths; unsaid where
 // it says nothing. A more specific range beats a wider one.
 type acceptance struct {
-	plain  [asset.AVIF + 1]int16 // image/webp
-	params [asset.AVIF + 1]int16 // image/webp;level=1, which a client that names it can show
-	images int16                 // image/*
-	all    int16                 // */*
+	plain  [asset.GIF + 1]int16 // image/webp
+	params [asset.GIF + 1]int16 // image/webp;level=1, which a client that names it can show
+	images int16                // image/*
+	all    int16                // */*
 }
 
 const unsaid int16 = -1
@@ -147,7 +163,7 @@ func (a *acceptance) slots(mediaRange string) (plain, withParams *int16) {
 	if subtype == "*" {
 		return &a.images, &a.images
 	}
-	for _, f := range [...]asset.Format{asset.AVIF, asset.WebP, asset.PNG, asset.JPEG} {
+	for _, f := range [...]asset.Format{asset.AVIF, asset.WebP, asset.PNG, asset.JPEG, asset.GIF} {
 		if strings.EqualFold(subtype, f.String()) {
 			return &a.plain[f], &a.params[f]
 		}

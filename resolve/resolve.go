@@ -92,8 +92,12 @@ type Resolution struct {
 	// Revision is the snapshot's.
 	Revision uint64
 
-	epoch  int
-	preset bool
+	epoch    int
+	preset   bool
+	overlays struct { // of the watermarks
+		generation uint64
+		changed    time.Time
+	}
 }
 
 // Resolve finds what t means. accept is the Accept header, "" when there is none.
@@ -116,11 +120,14 @@ func (r *Resolver) Resolve(t Target, accept string) (Resolution, error) {
 	if t.Mode != ModeDeliver {
 		return res, nil
 	}
-	v, err := r.variant(&res, &t, accept)
+	v, err := r.variant(view, &res, &t, accept)
 	if err != nil {
-		return res, err
+		return res, believe(view, err)
 	}
-	res.Key.Variant, res.Key.Generation = v, max(res.Entry.Generation, res.Product.Generation)
+	res.Key.Variant, res.Key.Generation = v, max(res.Entry.Generation, res.Product.Generation, res.overlays.generation)
+	if res.overlays.changed != (time.Time{}) {
+		res.Pinned = false // a watermark has versions of its own
+	}
 	return res, nil
 }
 
@@ -208,7 +215,7 @@ func (res Resolution) ETag() string {
 // LastModified returns when the URL came to mean what it means, to the second (RFC 9110 §8.8.2): when its version was
 // made, or if that is later, when the asset, the link or the preset that leads to it was last changed.
 func (res Resolution) LastModified() time.Time {
-	at := res.Entry.Created
+	at := latest(res.Entry.Created, res.overlays.changed)
 	if !res.Pinned {
 		at = latest(at, res.Entry.Changed)
 	}

@@ -72,8 +72,8 @@ func TestResolveVariant(t *testing.T) {
 	f("/shop/thumb,f=auto/photo.jpg", "", "f=jpeg,fit=cover,h=200,q=80,w=200")
 	f("/shop/card/photo.jpg", "", "f=jpeg,w=600")
 	// Stills and pages.
-	f("/shop/anim=0/film.gif", "", "anim=0,f=jpeg")
-	f("/shop/page=12/film.gif", "", "anim=0,f=jpeg,pg=12")
+	f("/shop/anim=0/film.gif", "", "f=jpeg")
+	f("/shop/page=12/film.gif", "", "f=jpeg,pg=12")
 	f("/shop/page=3/scan.tiff", "", "f=jpeg,pg=3")
 	f("/shop/page=1,anim=0/photo.jpg", "", "f=jpeg")
 	// AVIF within its budget, WebP within its sides.
@@ -231,29 +231,101 @@ func TestResolvePictureFaults(t *testing.T) {
 	x.must("/shop/w=7000/huge.tiff", "")
 }
 
-// What is known and not rendered is named, all of it at once, and never left out in silence.
-func TestResolveNotImplemented(t *testing.T) {
+// A watermark is known by the bytes of its original, in every group, so that a new version of it makes new keys.
+func TestResolveWatermark(t *testing.T) {
 	x := newReader(t)
-	f := func(options, name, part string, words ...string) {
+	logo := x.s.assets["id-logo.png"]
+	digest := logo.Versions[0].Digest.String()
+	res := x.must("/shop/f=webp,wm=logo.png,wm-g=southeast,v=3;wm=logo.png/photo.jpg", "")
+	if got, want := res.Key.Variant.String(), "f=webp,wm="+digest+",wm-g=southeast;wm="+digest; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if res.Pinned {
+		t.Error("a watermark can change, and the URL is immutable")
+	}
+	logo.Generation = 99
+	if after := x.must("/shop/f=webp,wm=logo.png/photo.jpg", ""); after.Key.Generation != 99 {
+		t.Errorf("a purge of the watermark left the generation %d", after.Key.Generation)
+	}
+	logo.Updated = res.LastModified().Add(time.Hour)
+	if after := x.must("/shop/f=webp,wm=logo.png/photo.jpg", ""); !after.LastModified().Equal(logo.Updated) {
+		t.Errorf("modified at %v, its watermark at %v", after.LastModified(), logo.Updated)
+	}
+	f := func(name string, kind error, words ...string) {
 		t.Helper()
-		_, err := x.resolve("/shop/"+options+"/"+name, chrome)
-		wantFault(t, options, err, asset.ErrNotImplemented, part, words...)
+		for _, options := range []string{"wm=" + name, "w=3;wm=" + name} {
+			_, err := x.resolve("/shop/"+options+"/photo.jpg", chrome)
+			wantFault(t, options, err, kind, "watermark", words...)
+		}
 	}
-	for options, part := range map[string]string{
-		"ar=1:1": "aspect", "g=auto": "gravity", "g=attention": "gravity", "g=entropy": "gravity", "g=face": "gravity",
-		"rect=0:0:1:1": "rect", "trim=1": "trim", "q=auto": "quality", "mb=9": "max-bytes", "f=jxl": "format", "f=gif": "format",
-		"f=tiff": "format", "pad=1": "pad", "radius=max": "radius", "blur=1": "blur", "sharpen=1": "sharpen", "pixelate=1": "pixelate",
-		"brightness=2": "brightness", "contrast=2": "contrast", "saturation=2": "saturation", "gamma=2": "gamma", "wm=logo.png": "watermark",
-		"text=a": "text", "metadata=keep": "metadata", "metadata=copyright": "metadata", "w=1;w=2": "chained groups (;)", "deep": "chained groups (;)",
-	} {
-		f(options, "photo.jpg", part, "leave it out")
+	f("nope.png", asset.ErrNotFound, `product "shop" has no "nope.png"`)
+	f("gone.jpg", asset.ErrGone, "the watermark", "was archived")
+	f("paper.pdf", asset.ErrMediaType, "application/pdf", "the name of a picture")
+}
+
+// The focal point of an asset becomes the point that a crop keeps, in the picture as the options have turned it.
+func TestResolveFocalPoint(t *testing.T) {
+	x := newReader(t)
+	f := func(options, want string) {
+		t.Helper()
+		if got := x.must("/shop/f=webp,w=400,fit=cover,"+options+"/photo.jpg", "").Key.Variant; got.Gravity != gravityOf(t, want) {
+			t.Errorf("%s: %s, want %s", options, got, want)
+		}
 	}
-	f("blur=1,w=3,q=auto,wm=a,wm-x=3;w=3", "photo.jpg", "blur, quality, watermark, wm-x, chained groups (;)")
-	f("w=3", "film.gif", "animated", "add animated=0 for a still, or ask for /original/")
-	f("w=3,blur=3", "film.gif", "blur, animated", "animated=0")
-	// Everything else is rendered.
-	x.must("/shop/w=3,h=4,dpr=2,fit=crop,g=southwest,q=3,f=webp,bg=red,rotate=90,flip=hv,page=1,anim=0,metadata=none/film.gif", "")
-	x.must("/shop/w=3,h=4,fit=cover,g=0.3x0.7/photo.jpg", "")
+	f("h=400,g=auto", "attention")
+	x.s.assets["id-photo.jpg"].Focal = &asset.Point{X: 0.1, Y: 0.8}
+	f("h=400,g=auto", "0.1x0.5") // all of its height is kept
+	f("g=auto,h=200", "0.5x0.8")
+	f("h=400,g=auto,flip=h", "0.9x0.5")
+	f("g=auto,h=200,flip=v", "0.5x0.2")
+	f("h=400,g=auto,rotate=180", "0.9x0.5")
+	f("h=400,g=auto,rotate=90", "0.5x0.1") // a portrait by then
+	f("h=400,g=auto,rect=0p:50p:50p:50p", "0.2x0.6")
+	f("h=400,g=auto,rect=50p:0p:50p:50p", "attention") // it was cut off
+	f("h=400,g=auto,trim=1", "attention")
+	if got := x.must("/shop/f=webp;w=9,h=9,fit=cover,g=auto/photo.jpg", "").Key.Variant.Then; !strings.Contains(got, "g=attention") {
+		t.Errorf("a later group has %s", got)
+	}
+}
+
+func gravityOf(t *testing.T, spelled string) asset.Gravity {
+	t.Helper()
+	v, err := asset.ParseVariant("g=" + spelled)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.Gravity
+}
+
+// A thumbhash is no rendition: nothing is negotiated, and any picture has one.
+func TestResolveThumbHash(t *testing.T) {
+	x := newReader(t)
+	res := x.must("/shop/f=thumbhash/photo.jpg", chrome)
+	if res.Key.Variant != (asset.Variant{Format: asset.ThumbHash}) || res.Negotiated {
+		t.Errorf("%+v", res.Key)
+	}
+	_, err := x.resolve("/shop/f=thumbhash/paper.pdf", chrome)
+	wantFault(t, "paper", err, asset.ErrMediaType, "options")
+	_, err = x.resolve("/shop/thumb,f=thumbhash/photo.jpg", chrome)
+	wantFault(t, "over a preset", err, asset.ErrInvalid, "format", "without other options")
+}
+
+// An animation stays one where the client takes what moves.
+func TestResolveAnimation(t *testing.T) {
+	x := newReader(t)
+	f := func(options, accept, want string) {
+		t.Helper()
+		if got := x.must("/shop/"+options+"/film.gif", accept).Key.Variant.String(); got != want {
+			t.Errorf("%s for %q: %s, want %s", options, accept, got, want)
+		}
+	}
+	f("w=100", chrome, "f=webp,w=100")
+	f("w=100", "", "f=gif,w=100")
+	f("w=100", "image/gif,*/*;q=0.5", "f=gif,w=100")
+	f("w=100", "image/webp,image/gif;q=0", "f=webp,w=100")
+	f("w=100,anim=0", chrome, "f=avif,w=100")
+	f("w=100,page=2", "image/webp", "anim=0,f=webp,pg=2,w=100")
+	f("w=100,f=jpeg", "", "f=jpeg,w=100")
 }
 
 // On an error the front door still needs the product: whose origins may read the answer.

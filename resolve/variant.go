@@ -10,8 +10,9 @@ import (
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
-// variant makes of the URL's options the canonical variant with a concrete format.
-func (r *Resolver) variant(res *Resolution, t *Target, accept string) (asset.Variant, error) {
+// variant makes of the URL's options the canonical variant with a concrete format. What it takes from elsewhere in the matrix,
+// a focal point and the originals of watermarks, is in it.
+func (r *Resolver) variant(view View, res *Resolution, t *Target, accept string) (asset.Variant, error) {
 	v, err := t.options(res.Product)
 	if err != nil {
 		return v, err
@@ -19,31 +20,59 @@ func (r *Resolver) variant(res *Resolution, t *Target, accept string) (asset.Var
 	if !res.Entry.IsPicture() {
 		return v, noPicture(res)
 	}
+	if v.Format == asset.ThumbHash {
+		return v, nil
+	}
 	pic := &res.Entry.Picture
 	if v.Page > max(1, pic.Pages) {
 		return v, invalid("page", "1–"+strconv.Itoa(max(1, pic.Pages)), "there is no page %d", v.Page)
 	}
-	if err := checkRendered(&v, pic); err != nil {
+	if err := res.collect(view, &v); err != nil {
 		return v, err
 	}
-	l := v.Layout(pic.Size())
-	if l.Canvas.Pixels() > r.cfg.MaxOutputPixels {
-		return v, invalid("width", "results of up to "+strconv.FormatInt(r.cfg.MaxOutputPixels, 10)+" px; give a smaller width or height",
-			"the result would be %d × %d px", l.Canvas.Width, l.Canvas.Height)
-	}
-	if most := max(r.cfg.MaxOutputPixels, l.Source.Pixels()); l.Resize.Pixels() > most {
-		return v, invalid("fit", "a width and height nearer to the picture's "+strconv.Itoa(l.Source.Width)+":"+strconv.Itoa(l.Source.Height)+", or a fit that does not cut",
-			"%d × %d px would have to be made and most of it cut off", l.Resize.Width, l.Resize.Height)
+	canvas, err := r.bound(&v, pic.Size())
+	if err != nil {
+		return v, err
 	}
 	if v.Format == asset.Auto {
 		res.Negotiated = true
-		v.Format = r.negotiate(accept, &v, pic, l)
+		v.Format = r.negotiate(accept, &v, pic, canvas)
 	}
-	if !holds(v.Format, l.Canvas) {
+	if !holds(v.Format, canvas) {
 		return v, invalid("format", "up to "+strconv.Itoa(maxSide(v.Format))+" px on a side, or another format",
-			"%s cannot hold %d × %d px", v.Format, l.Canvas.Width, l.Canvas.Height)
+			"%s cannot hold %d × %d px", v.Format, canvas.Width, canvas.Height)
 	}
 	return v.Canonical(pic), nil
+}
+
+// bound refuses what is too large at the end of any group, and returns the size of the result.
+func (r *Resolver) bound(v *asset.Variant, size asset.Size) (asset.Size, error) {
+	if v.Then == "" {
+		return r.boundGroup(v, size)
+	}
+	for _, group := range v.Groups() {
+		var err error
+		if size, err = r.boundGroup(&group, size); err != nil {
+			return size, err
+		}
+	}
+	return size, nil
+}
+
+func (r *Resolver) boundGroup(v *asset.Variant, size asset.Size) (asset.Size, error) {
+	if v.Cut(size) == (asset.Area{}) {
+		return size, invalid("rect", "a rectangle that has some of the picture", "the rectangle lies outside the picture of %d × %d px", size.Width, size.Height)
+	}
+	l := v.Layout(size)
+	if l.Canvas.Pixels() > r.cfg.MaxOutputPixels {
+		return size, invalid("width", "results of up to "+strconv.FormatInt(r.cfg.MaxOutputPixels, 10)+" px; give a smaller width or height",
+			"the result would be %d × %d px", l.Canvas.Width, l.Canvas.Height)
+	}
+	if most := max(r.cfg.MaxOutputPixels, l.Source.Pixels()); l.Resize.Pixels() > most {
+		return size, invalid("fit", "a width and height nearer to the picture's "+strconv.Itoa(l.Source.Width)+":"+strconv.Itoa(l.Source.Height)+", or a fit that does not cut",
+			"%d × %d px would have to be made and most of it cut off", l.Resize.Width, l.Resize.Height)
+	}
+	return l.Canvas, nil
 }
 
 // options returns the URL's options, over the preset when there is one.
@@ -87,43 +116,6 @@ func noPicture(res *Resolution) error {
 		Detail:  strconv.Quote(res.Name) + " is " + res.Entry.MediaType + ", which is not rendered here",
 		Allowed: "/" + res.Product.Name + "/original/… delivers it as it is",
 	}
-}
-
-// checkRendered refuses what the grammar knows and the renderer does not do, all of it in one fault.
-func checkRendered(v *asset.Variant, pic *asset.Picture) error {
-	rest := unrendered(v)
-	moves := pic.Animated && !v.Still && v.Page == 0
-	if rest == (asset.Variant{}) && !moves {
-		return nil
-	}
-	names, allowed := rest.Options(), "leave it out"
-	if rest.Then != "" {
-		names = append(names, "chained groups (;)")
-	}
-	if moves {
-		names, allowed = append(names, "animated"), "add animated=0 for a still, or ask for /original/"
-	}
-	all := strings.Join(names, ", ")
-	return &asset.Fault{Kind: asset.ErrNotImplemented, Part: all, Detail: "this version does not render " + all, Allowed: allowed}
-}
-
-// unrendered returns v without what is rendered.
-func unrendered(v *asset.Variant) asset.Variant {
-	rest := *v
-	rest.Width, rest.Height, rest.DPR, rest.Fit = 0, 0, 0, 0
-	rest.Background, rest.Rotate, rest.Flip = asset.Color{}, 0, 0
-	rest.Page, rest.Still = 0, false
-	if v.Quality != asset.QualityAuto {
-		rest.Quality = 0
-	}
-	if v.Gravity.Anchor < asset.AnchorAuto || v.Gravity.Anchor == asset.AnchorPoint {
-		rest.Gravity = asset.Gravity{}
-	}
-	switch v.Format {
-	case asset.Auto, asset.JPEG, asset.PNG, asset.WebP, asset.AVIF:
-		rest.Format = asset.AsIs
-	}
-	return rest
 }
 
 // holds reports whether the format can hold a picture of that size.

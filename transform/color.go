@@ -9,15 +9,17 @@ import (
 // convert brings the picture to 8-bit sRGB without a profile, which every client takes for sRGB. It runs once, on the
 // resized picture, and not at all for one that is in sRGB already. Grey stays grey.
 func convert(x *rendering) error {
-	if err := toSRGB(x.picture); err != nil {
-		return err
-	}
-	if x.MediaType == pdfType { // paper is white
-		if err := x.picture.Flatten(&vips.Color{R: 255, G: 255, B: 255}); err != nil {
+	return x.each(func(p *vips.ImageRef) error {
+		if err := toSRGB(p); err != nil {
 			return err
 		}
-	}
-	return x.picture.RemoveICCProfile()
+		if x.MediaType == pdfType { // paper is white
+			if err := p.Flatten(&vips.Color{R: 255, G: 255, B: 255}); err != nil {
+				return err
+			}
+		}
+		return p.RemoveICCProfile()
+	})
 }
 
 func toSRGB(p *vips.ImageRef) error {

@@ -49,3 +49,23 @@ func (d dihedral) size(s asset.Size) asset.Size {
 	}
 	return asset.Size{Width: s.Height, Height: s.Width}
 }
+
+// inverse returns what undoes d. A mirrored one undoes itself.
+func (d dihedral) inverse() dihedral {
+	if d.mirrored {
+		return d
+	}
+	return dihedral{quarters: -d.quarters & 3}
+}
+
+// area returns what becomes of an area in a picture of size s.
+func (d dihedral) area(a asset.Area, s asset.Size) asset.Area {
+	if d.mirrored {
+		a.Left = s.Width - a.Left - a.Width
+	}
+	for range d.quarters & 3 {
+		a = asset.Area{Left: s.Height - a.Top - a.Height, Top: a.Left, Width: a.Height, Height: a.Width}
+		s = asset.Size{Width: s.Height, Height: s.Width}
+	}
+	return a
+}

@@ -1,8 +1,14 @@
 package transform
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"maps"
+	"slices"
 
 	"github.com/davidbyttow/govips/v2/vips"
 
@@ -13,43 +19,43 @@ import (
 type encoder struct {
 	// quality is the default, chosen so that photographs look equal in all formats. On five pictures at 800 px the
 	// mean SSIM (luma, 8 × 8) against the lossless rendition was 0.977 for JPEG 80, 0.977 for WebP 82, 0.975 for AVIF
-	// 58 and 0.978 for AVIF 62, between which AVIF's default lies. PNG is lossless and has none.
+	// 58 and 0.978 for AVIF 62, between which AVIF's default lies. What is lossless has none.
 	quality int
 	// maxSide is the largest width or height in px that the format can hold (WebP: RFC 9649 §2.7) or libvips makes.
 	maxSide int
-	encode  func(p *vips.ImageRef, quality int, size asset.Size) ([]byte, error)
+	// moves: it can be an animation.
+	moves bool
+	// saver is what libvips needs for it; [encodable] asks for that.
+	saver vips.ImageType
+	// encode makes the bytes. A frame that moves is a roll of all frames.
+	encode func(f *frame, how encoding) ([]byte, error)
+}
+
+// An encoding is how a rendition is encoded.
+type encoding struct {
+	quality int
+	size    asset.Size // of one frame
+	notes   bool       // there is metadata to be kept
 }
 
 var encoders = map[asset.Format]encoder{
-	asset.JPEG: {80, 65535, encodeJPEG},
-	asset.PNG:  {0, 65535, encodePNG},
-	asset.WebP: {82, 16383, encodeWebP},
-	asset.AVIF: {60, 16384, encodeAVIF},
+	asset.JPEG: {quality: 80, maxSide: 65535, saver: vips.ImageTypeJPEG, encode: encodeJPEG},
+	asset.PNG:  {maxSide: 65535, saver: vips.ImageTypePNG, encode: encodePNG},
+	asset.WebP: {quality: 82, maxSide: 16383, moves: true, saver: vips.ImageTypeWEBP, encode: encodeWebP},
+	asset.AVIF: {quality: 60, maxSide: 16384, saver: vips.ImageTypeAVIF, encode: encodeAVIF},
+	asset.JXL:  {quality: 82, maxSide: 65535, saver: vips.ImageTypeJXL, encode: encodeJXL},
+	asset.GIF:  {maxSide: 65535, moves: true, saver: vips.ImageTypeGIF, encode: encodeGIF},
+	asset.TIFF: {maxSide: 65535, saver: vips.ImageTypeTIFF, encode: encodeTIFF},
 }
 
-// renderable returns an *asset.Fault wrapping [asset.ErrNotImplemented] for what no step here does: nothing that was
-// asked for is left out silently.
-func renderable(v asset.Variant) error {
-	if _, ok := encoders[v.Format]; !ok {
-		return notRendered("format", fmt.Sprintf("format %q", v.Format), "jpeg, png, webp, avif")
+// encodable returns the names of the formats that this libvips can write.
+func encodable() (names []string) {
+	for _, f := range slices.Sorted(maps.Keys(encoders)) {
+		if vips.IsTypeSupported(encoders[f].saver) {
+			names = append(names, f.String())
+		}
 	}
-	if _, ok := compass[v.Gravity.Anchor]; !ok && v.Gravity.Anchor != asset.AnchorPoint {
-		return notRendered("gravity", "a gravity that looks at the content", "center, a compass point, or a point")
-	}
-	if v.Quality < 0 {
-		return notRendered("quality", "quality auto", "1 to 100")
-	}
-	rest := v
-	rest.Width, rest.Height, rest.DPR, rest.Fit, rest.Gravity, rest.Quality, rest.Format = 0, 0, 0, 0, asset.Gravity{}, 0, 0
-	rest.Background, rest.Rotate, rest.Flip, rest.Still, rest.Page = asset.Color{}, 0, 0, false, 0
-	if rest != (asset.Variant{}) {
-		return notRendered("", "one of the options", "")
-	}
-	return nil
-}
-
-func notRendered(part, what, allowed string) error {
-	return &asset.Fault{Kind: asset.ErrNotImplemented, Part: part, Detail: what + " is not rendered", Allowed: allowed}
+	return names
 }
 
 func quality(v asset.Variant) int {
@@ -59,31 +65,145 @@ func quality(v asset.Variant) int {
 	return encoders[v.Format].quality
 }
 
+// encode makes the bytes with the quality that was asked for: a number, what looks as good as it should, or the best that
+// fits into so many bytes.
+func encode(x *rendering) (err error) {
+	e, f := encoders[x.Variant.Format], x.frames[0]
+	how := encoding{quality(x.Variant), x.result, x.notes != nil}
+	if x.Variant.Quality == asset.QualityAuto && len(x.frames) == 1 && e.quality > 0 {
+		if how.quality, err = autoQuality(f, x.Variant.Format); err != nil {
+			return err
+		}
+		x.quality = how.quality
+	}
+	if x.encoded, err = e.encode(f, how); err != nil || x.Variant.MaxBytes == 0 || len(x.encoded) <= x.Variant.MaxBytes {
+		return err
+	}
+	return x.fit(e, f, how)
+}
+
+// fit searches for the best quality that fits into so many bytes, below the one that does not: by halves, as what is better is
+// larger.
+func (x *rendering) fit(e encoder, f *frame, how encoding) error {
+	var best []byte
+	least := len(x.encoded)
+	for low, high := 1, how.quality; low < high && e.quality > 0; {
+		how.quality = (low + high) / 2
+		b, err := e.encode(f, how)
+		if err != nil {
+			return err
+		}
+		if least = min(least, len(b)); len(b) <= x.Variant.MaxBytes {
+			best, low, x.quality = b, how.quality+1, how.quality
+		} else {
+			high = how.quality
+		}
+	}
+	if best == nil {
+		return &asset.Fault{
+			Kind: asset.ErrInvalid, Part: "max-bytes",
+			Detail:  fmt.Sprintf("the smallest %s of %d × %d pixels has %d bytes", x.Variant.Format, x.result.Width, x.result.Height, least),
+			Allowed: "more bytes, a smaller size, or another format",
+		}
+	}
+	x.encoded = best
+	return nil
+}
+
+// searches reports whether the picture is encoded more than once.
+func (x *rendering) searches() bool {
+	return x.Variant.Quality == asset.QualityAuto || x.Variant.MaxBytes > 0
+}
+
+// ready computes the picture of a still that is encoded more than once, or looked at by its encoder.
+func ready(x *rendering) error {
+	if len(x.frames) == 1 && (x.searches() || x.Variant.Format == asset.PNG && x.notes == nil) {
+		return x.frames[0].settle()
+	}
+	return nil
+}
+
 // encodeJPEG makes a progressive file with optimised tables: it is smaller and shows early. Chroma is halved below
 // quality 90 (libvips' subsample mode "auto").
-func encodeJPEG(p *vips.ImageRef, quality int, _ asset.Size) ([]byte, error) {
+func encodeJPEG(f *frame, how encoding) ([]byte, error) {
+	p, err := f.picture()
+	if err != nil {
+		return nil, err
+	}
 	b, _, err := p.ExportJpeg(&vips.JpegExportParams{
-		StripMetadata: true, Quality: quality, Interlace: true, OptimizeCoding: true,
+		StripMetadata: !how.notes, Quality: how.quality, Interlace: true, OptimizeCoding: true,
 		SubsampleMode: vips.VipsForeignSubsampleAuto,
 	})
 	return b, err
 }
 
-// encodePNG tries every filter on every line, which makes photographs smaller; a very large picture would come
-// near the deadline with it.
-func encodePNG(p *vips.ImageRef, _ int, size asset.Size) ([]byte, error) {
-	params := &vips.PngExportParams{StripMetadata: true, Compression: 6, Filter: vips.PngFilterAll}
-	if size.Pixels() > 8_000_000 {
+// encodePNG makes a file with a palette when the picture has few colours, which is smaller and loses nothing. Otherwise it tries
+// every filter on every line, which makes photographs smaller; a very large picture would come near the deadline with it.
+func encodePNG(f *frame, how encoding) ([]byte, error) {
+	var small []byte
+	if !how.notes {
+		m, err := f.pixels()
+		if err != nil {
+			return nil, err
+		}
+		if small, err = palettePNG(m); err != nil || small != nil && how.size.Pixels() > 1<<16 {
+			return small, err
+		}
+	}
+	p, err := f.picture()
+	if err != nil {
+		return nil, err
+	}
+	params := &vips.PngExportParams{StripMetadata: !how.notes, Compression: 6, Filter: vips.PngFilterAll}
+	if how.size.Pixels() > 8_000_000 {
 		params.Compression, params.Filter = 3, vips.PngFilterSub
 	}
 	b, _, err := p.ExportPng(params)
+	if small != nil && len(small) < len(b) {
+		b = small
+	}
 	return b, err
 }
 
-func encodeWebP(p *vips.ImageRef, quality int, _ asset.Size) ([]byte, error) {
-	b, _, err := p.ExportWebp(&vips.WebpExportParams{StripMetadata: true, Quality: quality, ReductionEffort: 4})
+// palettePNG makes a PNG with a palette (W3C PNG §4.3) of a picture with up to 256 colours, alpha included; of a grey one with
+// up to 16, as more of them are no smaller than grey itself. It returns nil for others.
+func palettePNG(m *image.NRGBA) ([]byte, error) {
+	most := 256
+	if isGrey(m) && m.Opaque() {
+		most = 16
+	}
+	index := make(map[[4]byte]uint8, most)
+	p := image.NewPaletted(m.Rect, nil)
+	last, at := [4]byte{}, uint8(0)
+	for i := range p.Pix {
+		c := [4]byte(m.Pix[4*i:])
+		if c != last || i == 0 {
+			known := false
+			if at, known = index[c]; !known {
+				if len(index) == most {
+					return nil, nil
+				}
+				at, last = uint8(len(index)), c
+				index[c] = at
+				p.Palette = append(p.Palette, color.NRGBA{c[0], c[1], c[2], c[3]})
+			}
+			last = c
+		}
+		p.Pix[i] = at
+	}
+	var b bytes.Buffer
+	err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, p)
+	return b.Bytes(), err
+}
+
+func encodeWebP(f *frame, how encoding) ([]byte, error) {
+	p, err := f.picture()
 	if err != nil {
 		return nil, err
+	}
+	b, _, err := p.ExportWebp(&vips.WebpExportParams{StripMetadata: !how.notes, Quality: how.quality, ReductionEffort: 4})
+	if err != nil || how.notes {
+		return b, err
 	}
 	return withoutMetadataChunks(b), nil
 }
@@ -116,16 +236,46 @@ func withoutMetadataChunks(file []byte) []byte {
 	return out
 }
 
-func encodeAVIF(p *vips.ImageRef, quality int, size asset.Size) ([]byte, error) {
+func encodeAVIF(f *frame, how encoding) ([]byte, error) {
+	p, err := f.picture()
+	if err != nil {
+		return nil, err
+	}
 	b, _, err := p.ExportAvif(&vips.AvifExportParams{
-		StripMetadata: true, Quality: quality, Bitdepth: 8, Effort: AVIFEffort(size.Pixels()),
+		StripMetadata: !how.notes, Quality: how.quality, Bitdepth: 8, Effort: AVIFEffort(how.size.Pixels()),
 	})
 	return b, err
 }
 
-// strip takes off EXIF with its places and names, XMP and IPTC. The encoders' own option does not do: webpsave of
-// libvips 8.14 keeps them all the same, while without it jpegsave writes a new EXIF block.
-func strip(x *rendering) error { return x.picture.RemoveMetadata() }
+func encodeJXL(f *frame, how encoding) ([]byte, error) {
+	p, err := f.picture()
+	if err != nil {
+		return nil, err
+	}
+	b, _, err := p.ExportJxl(&vips.JxlExportParams{Quality: how.quality, Effort: 5})
+	return b, err
+}
+
+// encodeGIF chooses 256 colours for each frame that needs others than the one before, and dithers.
+func encodeGIF(f *frame, how encoding) ([]byte, error) {
+	p, err := f.picture()
+	if err != nil {
+		return nil, err
+	}
+	b, _, err := p.ExportGIF(&vips.GifExportParams{StripMetadata: !how.notes, Dither: 1, Effort: 7, Bitdepth: 8})
+	return b, err
+}
+
+func encodeTIFF(f *frame, how encoding) ([]byte, error) {
+	p, err := f.picture()
+	if err != nil {
+		return nil, err
+	}
+	b, _, err := p.ExportTiff(&vips.TiffExportParams{
+		StripMetadata: !how.notes, Compression: vips.TiffCompressionDeflate, Predictor: vips.TiffPredictorHorizontal,
+	})
+	return b, err
+}
 
 // AVIFEffort is the effort, 0–9, of libvips' heifsave for an AVIF of so many pixels. It trades bytes for time, so that an AVIF
 // of any size is made within the deadline.

@@ -110,7 +110,7 @@ func TestFitsSheet(t *testing.T) {
 			})
 			at := image.Pt(gap+i*(box+gap), gap+row*(high+gap+2*text)+text)
 			label(sheet, source.name+" "+name, at.X, at.Y-5, color.Black)
-			frame(sheet, image.Rect(0, 0, box, high).Add(at).Inset(-1))
+			outline(sheet, image.Rect(0, 0, box, high).Add(at).Inset(-1))
 			draw.Draw(sheet, m.Bounds().Add(at), m, image.Point{}, draw.Src)
 			label(sheet, itoa(m.Bounds().Dx())+" x "+itoa(m.Bounds().Dy()), at.X, at.Y+high+14, color.NRGBA{90, 90, 100, 255})
 		}
@@ -125,8 +125,8 @@ func TestFitsSheet(t *testing.T) {
 	golden(t, "../docs/fits.png", out.Bytes())
 }
 
-// frame outlines the box that was asked for.
-func frame(m *image.NRGBA, r image.Rectangle) {
+// outline draws the box that was asked for.
+func outline(m *image.NRGBA, r image.Rectangle) {
 	for x := r.Min.X; x < r.Max.X; x++ {
 		m.Set(x, r.Min.Y, color.Gray{150})
 		m.Set(x, r.Max.Y-1, color.Gray{150})

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,8 @@ type Pool struct {
 	originals asset.Loader
 	events    Events
 	first     chan struct{} // closed when the first worker has said hello, or could not
-	types     []string      // the media types that the workers' libvips loads; set before first is closed, like broken
+	types     []string      // the media types that the workers' libvips loads; set before first is closed, like formats and broken
+	formats   []string      // what it writes
 	broken    error         // why the first worker could not be started
 	looks     *semaphore.Weighted
 	places    *semaphore.Weighted
@@ -63,7 +65,7 @@ func NewPool(cfg Config, originals asset.Loader, ev Events) (*Pool, error) {
 func (p *Pool) begin() {
 	first, err := p.start()
 	if err == nil {
-		p.types = first.types
+		p.types, p.formats = first.types, first.formats
 	}
 	p.broken = err
 	close(p.first)
@@ -109,7 +111,7 @@ func (p *Pool) Load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 }
 
 func (p *Pool) load(ctx context.Context, k asset.Key) (*asset.Object, error) {
-	if err := renderable(k.Variant); err != nil {
+	if err := p.writes(k.Variant.Format); err != nil {
 		return nil, err
 	}
 	leave, err := p.enter()
@@ -117,16 +119,81 @@ func (p *Pool) load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 		return nil, err
 	}
 	defer leave()
-	original := &original{from: p.originals, key: k.OriginalKey(), free: func() {}}
+	over, overlays, bytes, err := p.overlays(ctx, k.Variant)
+	if err != nil {
+		return nil, err
+	}
+	original := p.original(k.OriginalKey())
 	defer original.putDown()
 	h, err := p.look(ctx, original)
 	if err != nil {
 		return nil, err
 	}
-	return p.render(ctx, k, original, &job{
-		request: request{MediaType: h.MediaType, Size: original.held.Size, MaxPixels: p.cfg.MaxPixels, Variant: k.Variant},
-		bytes:   estimate(h, k.Variant), leave: leave,
+	return p.render(ctx, k, original, over, &job{
+		request: request{MediaType: h.MediaType, Size: original.held.Size, MaxPixels: p.cfg.MaxPixels, Variant: k.Variant, Overlays: overlays},
+		bytes:   bytes + estimate(h, k.Variant), leave: leave,
 	})
+}
+
+func (p *Pool) original(k asset.Key) *original {
+	return &original{from: p.originals, key: k, free: func() {}}
+}
+
+// writes returns an *asset.Fault wrapping [asset.ErrMediaType] for a format that this libvips does not write.
+func (p *Pool) writes(f asset.Format) error {
+	if err := p.Ready(); err != nil {
+		return fmt.Errorf("%w: %w", asset.ErrUnavailable, err)
+	}
+	if slices.Contains(p.formats, f.String()) {
+		return nil
+	}
+	return &asset.Fault{
+		Kind: asset.ErrMediaType, Part: "format", Detail: fmt.Sprintf("this libvips does not write %q", f),
+		Allowed: strings.Join(p.formats, ", "),
+	}
+}
+
+// Formats returns the names of the formats that are written, and the media types of the originals that are read. It waits as
+// [Pool.Ready] does.
+func (p *Pool) Formats() (written, read []string, err error) {
+	if err := p.Ready(); err != nil {
+		return nil, nil, err
+	}
+	return p.formats, p.types, nil
+}
+
+// overlays looks at the originals of the watermarks of v, whose names are digests by now, and returns how many bytes they add.
+func (p *Pool) overlays(ctx context.Context, v asset.Variant) (over []*original, heads []overlay, bytes int64, err error) {
+	if v.Watermark.Name == "" && v.Then == "" {
+		return nil, nil, 0, nil
+	}
+	for _, group := range v.Groups() {
+		if group.Watermark.Name == "" {
+			continue
+		}
+		var digest asset.Digest
+		if err := digest.UnmarshalText([]byte(group.Watermark.Name)); err != nil {
+			return nil, nil, 0, err
+		}
+		o := p.original(asset.Key{Original: digest})
+		h, err := p.look(ctx, o)
+		if err != nil {
+			o.putDown()
+			return nil, nil, 0, overlayFault(err)
+		}
+		over, heads = append(over, o), append(heads, overlay{h.MediaType, o.held.Size})
+		bytes += estimate(h, asset.Variant{}) - perRender + int64(h.Width)*int64(h.Height)*perMadePixel
+		o.putDown()
+	}
+	return over, heads, bytes, nil
+}
+
+// overlayFault says of a fault that the watermark has it, and not the picture.
+func overlayFault(err error) error {
+	if f, ok := errors.AsType[*asset.Fault](err); ok {
+		return &asset.Fault{Kind: f.Kind, Part: "watermark", Detail: "the watermark: " + f.Detail, Allowed: f.Allowed}
+	}
+	return err
 }
 
 // Bounds on the originals that are held for a look at their heads.
@@ -150,27 +217,41 @@ func (p *Pool) look(ctx context.Context, original *original) (Head, error) {
 	return p.head(o, o.Size)
 }
 
-func (p *Pool) render(ctx context.Context, k asset.Key, original *original, j *job) (*asset.Object, error) {
-	waiting, done, err := p.admit(ctx, j.bytes, original.putDown)
+func (p *Pool) render(ctx context.Context, k asset.Key, from *original, over []*original, j *job) (*asset.Object, error) {
+	waiting, done, err := p.admit(ctx, j.bytes, from.putDown)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	in, err := original.file(waiting)
-	if err != nil && waiting.Err() != nil {
-		return nil, p.waited(waiting)
+	var ins []*input
+	defer func() {
+		for _, in := range ins {
+			_ = in.Close()
+		}
+	}()
+	for _, o := range append([]*original{from}, over...) {
+		in, err := o.file(waiting)
+		if err != nil && waiting.Err() != nil {
+			return nil, p.waited(waiting)
+		}
+		if err != nil {
+			return nil, err
+		}
+		ins = append(ins, in)
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = in.Close() }()
 	out, err := newMemory("rendition")
 	if err != nil {
 		return nil, err
 	}
-	r, err := p.run(ctx, waiting, j, in.File, out)
-	if err == nil {
-		err = in.unchanged()
+	files := []*os.File{ins[0].File, out}
+	for _, in := range ins[1:] {
+		files = append(files, in.File)
+	}
+	r, err := p.run(ctx, waiting, j, files...)
+	for _, in := range ins {
+		if err == nil {
+			err = in.unchanged()
+		}
 	}
 	if err != nil {
 		_ = out.Close()

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"image"
-	"image/color"
 	"math"
 
 	"github.com/davidbyttow/govips/v2/vips"
@@ -20,12 +19,12 @@ const thumbSide = 100
 func probePicture(r *request, b []byte) (reply, error) {
 	thumb := *r
 	thumb.Variant = asset.Variant{Width: thumbSide, Height: thumbSide, Format: asset.PNG}
-	x := &rendering{request: &thumb, bytes: b}
+	x := &rendering{request: &thumb, bytes: b, group: thumb.Variant}
 	defer x.close()
-	if err := x.run([]step{open, orient, layOut, load, resize, convert, turn}); err != nil {
+	if err := x.run(loading); err != nil {
 		return reply{}, err
 	}
-	small, err := pixels(x.picture)
+	small, err := x.frames[0].pixels()
 	if err != nil {
 		return reply{}, err
 	}
@@ -135,36 +134,6 @@ func fewColors(sample []byte, perPixel int) bool {
 	}
 	rest -= top[0]
 	return 2*common >= rest
-}
-
-// pixels copies an 8-bit picture out of libvips.
-func pixels(p *vips.ImageRef) (*image.NRGBA, error) {
-	b, err := p.ToBytes()
-	if err != nil {
-		return nil, err
-	}
-	w, h, n := p.Width(), p.Height(), p.Bands()
-	if len(b) != w*h*n || n < 1 || n > 4 {
-		return nil, fmt.Errorf("%d bytes for %d × %d × %d", len(b), w, h, n)
-	}
-	out := image.NewNRGBA(image.Rect(0, 0, w, h))
-	for i := range w * h {
-		out.SetNRGBA(i%w, i/w, nrgba(b[i*n:(i+1)*n]))
-	}
-	return out, nil
-}
-
-// nrgba reads a pixel of 1 (grey), 2 (grey, alpha), 3 or 4 bands.
-func nrgba(b []byte) color.NRGBA {
-	switch len(b) {
-	case 1:
-		return color.NRGBA{b[0], b[0], b[0], 255}
-	case 2:
-		return color.NRGBA{b[0], b[0], b[0], b[1]}
-	case 3:
-		return color.NRGBA{b[0], b[1], b[2], 255}
-	}
-	return color.NRGBA{b[0], b[1], b[2], b[3]}
 }
 
 // dominant returns the mean of the fullest of 512 cubes of colours, as "#rrggbb"; "" when every pixel is transparent.

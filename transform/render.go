@@ -2,6 +2,7 @@ package transform
 
 import (
 	"fmt"
+	"image"
 	"math"
 
 	"github.com/davidbyttow/govips/v2/vips"
@@ -9,50 +10,110 @@ import (
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
-// steps is the way from an original to a rendition. Nothing is decoded before encode pulls the pixels through, except
-// where a picture is turned.
+// The way from an original to a rendition. The first group of options begins with loading, each later one with reworking what
+// the one before has made; then it draws. Nothing is decoded before a step needs pixels, mostly the encoder, which pulls them
+// through.
 //
-// Gravity, width and height refer to the picture as orient, rotate and flip leave it.
-var steps = []step{open, orient, rotate, flip, layOut, load, resize, convert, turn, crop, pad, flatten, strip, encode}
+// Gravity, width and height refer to the picture as orient, cut, trim, rotate and flip leave it.
+var (
+	loading   = []step{open, orient, cut, rotate, flip, layOut, load, extract, resize, convert, turn}
+	reworking = []step{reopen, cut, trim, rotate, flip, layOut, extract, resize, turn}
+	drawing   = []step{crop, adjust, pixelate, blur, sharpen, round, pad, watermark, text}
+	finishing = []step{flatten, ready, join, strip, encode}
+)
 
 type step func(*rendering) error
 
 // A rendering is one request on its way through the steps.
 type rendering struct {
 	*request
-	bytes   []byte
-	picture *vips.ImageRef
-	source  asset.Size // as stored
+	bytes    []byte
+	overlays [][]byte      // the originals of watermarks, in the order of the groups that have one
+	group    asset.Variant // whose options are at work
+
+	frames []*frame // one, but of an animation
+	pages  int      // of the original
+	delays []int    // ms, of an animation's frames
+	loops  int      // how often it is shown, 0 for ever
+	notes  *notes   // what of the original's metadata is kept
+
+	source  asset.Size // the picture as stored
 	exif    int
-	turned  dihedral // what is to be done to the stored picture
+	upright dihedral   // what shows the stored picture upright
+	turned  dihedral   // what is to be done to it, turns of the group included
+	cut     asset.Area // what is used of the upright picture
 	layout  asset.Layout
-	pages   int
+
+	result  asset.Size
+	quality int // that the encoder was given
 	encoded []byte
 }
 
-// render makes r of the original b, which is only read.
-func render(r *request, b []byte) (asset.Size, []byte, error) {
-	x := &rendering{request: r, bytes: b}
+// render makes r of the original b and of the originals of its watermarks, which are only read.
+func render(r *request, b []byte, overlays [][]byte) (*rendering, error) {
+	x := &rendering{request: r, bytes: b, overlays: overlays}
 	defer x.close()
-	if err := x.run(steps); err != nil {
-		return asset.Size{}, nil, err
+	groups := r.Variant.Groups()
+	if groups[0].Trim > 0 { // border is looked for in the whole picture
+		groups = append([]asset.Variant{{}}, groups...)
 	}
-	return x.layout.Canvas, x.encoded, nil
+	for i, group := range groups {
+		x.group = group
+		begin := reworking
+		if i == 0 {
+			begin = loading
+		}
+		if err := x.run(begin, drawing); err != nil {
+			return nil, err
+		}
+	}
+	return x, x.run(finishing)
 }
 
-func (x *rendering) run(steps []step) error {
-	for _, s := range steps {
-		if err := s(x); err != nil {
-			return err
+func (x *rendering) run(stages ...[]step) error {
+	for _, steps := range stages {
+		for _, s := range steps {
+			if err := s(x); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
 func (x *rendering) close() {
-	if x.picture != nil {
-		x.picture.Close()
+	for _, f := range x.frames {
+		f.close()
 	}
+	x.frames = nil
+}
+
+// each does the same to all frames, as libvips has them.
+func (x *rendering) each(do func(*vips.ImageRef) error) error {
+	for _, f := range x.frames {
+		p, err := f.picture()
+		if err != nil {
+			return err
+		}
+		if err := do(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachPixels does the same to the pixels of all frames.
+func (x *rendering) eachPixels(do func(*image.NRGBA) error) error {
+	for _, f := range x.frames {
+		m, err := f.pixels()
+		if err != nil {
+			return err
+		}
+		if err := do(m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // open reads the header with libvips, which has the last word on the size and on the number of pages.
@@ -83,6 +144,7 @@ func (x *rendering) openPage(page int) error {
 	if x.source.Pixels() > x.MaxPixels {
 		return tooLarge("the picture", x.source, x.MaxPixels)
 	}
+	x.notes = notesOf(p, x.Variant.Metadata)
 	return nil
 }
 
@@ -113,27 +175,59 @@ func (x *rendering) params(page int) *vips.ImportParams {
 	return p
 }
 
+// moves reports whether the rendition is an animation: that the original is one, and the format can be. Others show the
+// first frame.
+func (x *rendering) moves() bool {
+	v := &x.Variant
+	return x.pages > 1 && (x.MediaType == gifType || x.MediaType == webpType) && !v.Still && v.Page == 0 && encoders[v.Format].moves
+}
+
 // orient begins with what EXIF says; libheif has done so already with the pictures that it loads.
 func orient(x *rendering) error {
 	switch x.MediaType {
 	case heicType, heifType, avifType:
 	default:
-		x.turned = fromEXIF(x.exif)
+		x.upright = fromEXIF(x.exif)
+	}
+	return nil
+}
+
+// reopen begins anew with what the group before has made, which is upright and in memory.
+func reopen(x *rendering) error {
+	for _, f := range x.frames {
+		if err := f.settle(); err != nil {
+			return err
+		}
+	}
+	x.source, x.upright = x.frames[0].size(), dihedral{}
+	return nil
+}
+
+// cut finds what of the picture is used; the turns of the group come behind it.
+func cut(x *rendering) error {
+	whole := x.upright.size(x.source)
+	x.cut, x.turned = x.group.Cut(whole), x.upright
+	if x.cut.Size().Pixels() == 0 {
+		return &asset.Fault{
+			Kind: asset.ErrInvalid, Part: "rect",
+			Detail:  fmt.Sprintf("the rectangle lies outside the picture of %d × %d pixels", whole.Width, whole.Height),
+			Allowed: "a rectangle that has some of the picture",
+		}
 	}
 	return nil
 }
 
 // rotate turns clockwise; it comes before the resize, so that width and height refer to the turned picture.
 func rotate(x *rendering) error {
-	x.turned = x.turned.then(dihedral{quarters: x.Variant.Rotate / 90})
+	x.turned = x.turned.then(dihedral{quarters: x.group.Rotate / 90})
 	return nil
 }
 
 func flip(x *rendering) error {
-	if x.Variant.Flip&asset.FlipH != 0 {
+	if x.group.Flip&asset.FlipH != 0 {
 		x.turned = x.turned.then(dihedral{mirrored: true})
 	}
-	if x.Variant.Flip&asset.FlipV != 0 {
+	if x.group.Flip&asset.FlipV != 0 {
 		x.turned = x.turned.then(dihedral{mirrored: true, quarters: 2})
 	}
 	return nil
@@ -141,26 +235,23 @@ func flip(x *rendering) error {
 
 // layOut computes the geometry and refuses what no encoder can hold.
 func layOut(x *rendering) error {
-	upright := x.turned
-	if x.Variant.Rotate%180 != 0 { // Layout does this quarter itself
-		upright.quarters++
-	}
-	x.layout = x.Variant.Layout(upright.size(x.source))
+	x.layout = x.group.LayoutOf(x.cut.Size())
+	x.result = x.layout.Canvas
 	e := encoders[x.Variant.Format]
-	if s := x.layout.Canvas; s.Width > e.maxSide || s.Height > e.maxSide {
+	if s := x.result; s.Width > e.maxSide || s.Height > e.maxSide {
 		return &asset.Fault{
 			Kind: asset.ErrInvalid, Part: "format",
 			Detail:  fmt.Sprintf("the rendition would be %d × %d pixels, too large for %s", s.Width, s.Height, x.Variant.Format),
 			Allowed: fmt.Sprintf("sides of at most %d pixels", e.maxSide),
 		}
 	}
-	if x.layout.Canvas.Pixels() > x.MaxPixels {
-		return tooLarge("the rendition", x.layout.Canvas, x.MaxPixels)
+	if x.result.Pixels() > x.MaxPixels {
+		return tooLarge("the rendition", x.result, x.MaxPixels)
 	}
 	if s := x.layout.Resize; s.Width > maxCoordinate || s.Height > maxCoordinate {
 		return &asset.Fault{
 			Kind: asset.ErrInvalid, Part: "width",
-			Detail:  fmt.Sprintf("the picture of %d × %d pixels is too narrow to be enlarged so far", x.source.Width, x.source.Height),
+			Detail:  fmt.Sprintf("the picture of %d × %d pixels is too narrow to be enlarged so far", x.cut.Width, x.cut.Height),
 			Allowed: fmt.Sprintf("an enlargement to sides of at most %d pixels", maxCoordinate),
 		}
 	}
@@ -172,8 +263,9 @@ const maxCoordinate = 10_000_000
 
 // load opens the original again, shrunk by its decoder to what is still at least the size to resize to.
 func load(x *rendering) error {
-	params, target := x.params(x.Variant.Page), x.turned.size(x.layout.Resize) // a turn is its own way back, as far as sizes go
-	scale := max(float64(target.Width)/float64(x.source.Width), float64(target.Height)/float64(x.source.Height))
+	target, from := x.turned.size(x.layout.Resize), x.stored().Size() // a turn is its own way back, as far as sizes go
+	scale := max(float64(target.Width)/float64(from.Width), float64(target.Height)/float64(from.Height))
+	params := x.params(x.Variant.Page)
 	switch x.MediaType {
 	case jpegType:
 		params.JpegShrinkFactor.Set(jpegShrink(1 / scale))
@@ -184,13 +276,55 @@ func load(x *rendering) error {
 	case pdfType:
 		params.Density.Set(int(math.Ceil(72 * scale)))
 	}
+	if x.moves() {
+		params.NumPages.Set(-1)
+		params.Access.Set(vips.AccessRandom) // frames are taken out of it in any order
+	}
 	p, err := x.loadWith(params)
 	if err != nil {
 		return err
 	}
-	x.picture = p
-	if p.Pages() > 1 { // one page was loaded; later steps must not take it for a roll of pages
-		return p.SetPages(1)
+	return x.split(p)
+}
+
+// stored is what is used of the stored picture.
+func (x *rendering) stored() asset.Area {
+	return x.upright.inverse().area(x.cut, x.upright.size(x.source))
+}
+
+// split makes the frames of a loaded picture, which it takes over.
+func (x *rendering) split(roll *vips.ImageRef) (err error) {
+	if !x.moves() {
+		x.frames = []*frame{{ref: roll}}
+		if roll.Pages() > 1 { // one page was loaded; later steps must not take it for a roll of pages
+			return roll.SetPages(1)
+		}
+		return nil
+	}
+	defer roll.Close()
+	height := roll.PageHeight()
+	if x.delays, err = roll.PageDelay(); err != nil {
+		return err
+	}
+	x.loops = roll.Loop()
+	if err := roll.SetPageHeight(roll.Height()); err != nil { // each frame is a picture of its own
+		return err
+	}
+	if err := roll.SetPages(1); err != nil {
+		return err
+	}
+	for top := 0; top+height <= roll.Height(); top += height {
+		p, err := roll.Copy()
+		if err != nil {
+			return err
+		}
+		x.frames = append(x.frames, &frame{ref: p})
+		if err := p.ExtractArea(0, top, roll.Width(), height); err != nil {
+			return err
+		}
+		if err := p.SetPageHeight(height); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -209,35 +343,52 @@ func jpegShrink(shrink float64) int {
 	return 1
 }
 
+// extract takes what is used out of the picture, which its decoder may have shrunk.
+func extract(x *rendering) error {
+	used := x.stored()
+	if used == x.source.Area() {
+		return nil
+	}
+	return x.each(func(p *vips.ImageRef) error {
+		h, v := float64(p.Width())/float64(x.source.Width), float64(p.Height())/float64(x.source.Height)
+		left, top := min(int(float64(used.Left)*h), p.Width()-1), min(int(float64(used.Top)*v), p.Height()-1)
+		width, height := int(math.Round(float64(used.Width)*h)), int(math.Round(float64(used.Height)*v))
+		return p.ExtractArea(left, top, min(max(width, 1), p.Width()-left), min(max(height, 1), p.Height()-top))
+	})
+}
+
 // resize resamples to exactly the layout's size, with alpha premultiplied (vips_resize, Lanczos 3).
 func resize(x *rendering) error {
 	target := x.turned.size(x.layout.Resize)
-	if x.picture.Coding() != vips.CodingNone { // LabQ and Radiance are packed
-		if err := x.picture.ToColorSpace(vips.InterpretationSRGB); err != nil {
-			return err
+	return x.each(func(p *vips.ImageRef) error {
+		if p.Coding() != vips.CodingNone { // LabQ and Radiance are packed
+			if err := p.ToColorSpace(vips.InterpretationSRGB); err != nil {
+				return err
+			}
 		}
-	}
-	h := float64(target.Width) / float64(x.picture.Width())
-	v := float64(target.Height) / float64(x.picture.Height())
-	if h == 1 && v == 1 {
-		return nil
-	}
-	return x.picture.ResizeWithVScale(h, v, vips.KernelLanczos3)
+		h := float64(target.Width) / float64(p.Width())
+		v := float64(target.Height) / float64(p.Height())
+		if h == 1 && v == 1 {
+			return nil
+		}
+		return p.ResizeWithVScale(h, v, vips.KernelLanczos3)
+	})
 }
 
 // turn does orientation, rotation and flip in one, on the small picture. libvips reads the result out of order, so it
 // is made in memory first: that is what vips_thumbnail does for a picture with an EXIF orientation, and its only part
 // in this.
 func turn(x *rendering) error {
-	code := x.turned.exif()
+	code, s := x.turned.exif(), x.layout.Resize
 	if code == 1 {
 		return nil
 	}
-	if err := x.picture.SetOrientation(code); err != nil {
-		return err
-	}
-	s := x.layout.Resize
-	return x.picture.ThumbnailWithSize(s.Width, s.Height, vips.InterestingNone, vips.SizeForce)
+	return x.each(func(p *vips.ImageRef) error {
+		if err := p.SetOrientation(code); err != nil {
+			return err
+		}
+		return p.ThumbnailWithSize(s.Width, s.Height, vips.InterestingNone, vips.SizeForce)
+	})
 }
 
 func crop(x *rendering) error {
@@ -245,8 +396,54 @@ func crop(x *rendering) error {
 	if from == to {
 		return nil
 	}
-	left, top := place(x.Variant.Gravity, from, to)
-	return x.picture.ExtractArea(left, top, to.Width, to.Height)
+	left, top, err := x.keep(from, to)
+	if err != nil {
+		return err
+	}
+	return x.each(func(p *vips.ImageRef) error { return p.ExtractArea(left, top, to.Width, to.Height) })
+}
+
+// keep returns the top left corner of what a crop keeps. An animation keeps what its first frame does.
+func (x *rendering) keep(from, to asset.Size) (left, top int, err error) {
+	g := x.group.Gravity
+	interesting, looks := interests[g.Anchor]
+	if !looks {
+		left, top = place(g, from, to)
+		return left, top, nil
+	}
+	for _, f := range x.frames { // pixels are looked at twice
+		if err := f.settle(); err != nil {
+			return 0, 0, err
+		}
+	}
+	if g.Anchor == asset.AnchorFace {
+		if at, ok, err := x.faces(); ok || err != nil {
+			left, top = place(at, from, to)
+			return left, top, err
+		}
+	}
+	first, err := x.frames[0].picture()
+	if err != nil {
+		return 0, 0, err
+	}
+	p, err := first.Copy()
+	if err != nil {
+		return 0, 0, err
+	}
+	defer p.Close()
+	if err := p.SmartCrop(to.Width, to.Height, interesting); err != nil {
+		return 0, 0, err
+	}
+	return -p.OffsetX(), -p.OffsetY(), nil // where vips_extract_area came from
+}
+
+// interests has what vips_smartcrop looks for at each anchor that is found in the pixels. Without a face it is what draws
+// attention, as with an asset that has no focal point.
+var interests = map[asset.Anchor]vips.Interesting{
+	asset.AnchorAuto:      vips.InterestingAttention,
+	asset.AnchorAttention: vips.InterestingAttention,
+	asset.AnchorEntropy:   vips.InterestingEntropy,
+	asset.AnchorFace:      vips.InterestingAttention,
 }
 
 // compass has the point of the picture that each anchor keeps, in thousandths.
@@ -263,9 +460,12 @@ var compass = map[asset.Anchor][2]int{
 }
 
 // place returns the top left corner of a window of size to in a picture of size from: its centre is as near to the
-// kept point as the picture allows.
+// kept point as the picture allows. What looks at the content keeps the centre where nothing is cut.
 func place(g asset.Gravity, from, to asset.Size) (left, top int) {
-	at := compass[g.Anchor]
+	at, ok := compass[g.Anchor]
+	if !ok {
+		at = compass[asset.AnchorCenter]
+	}
 	if g.Anchor == asset.AnchorPoint {
 		at = [2]int{g.X, g.Y}
 	}
@@ -276,25 +476,34 @@ func place(g asset.Gravity, from, to asset.Size) (left, top int) {
 	return axis(at[0], from.Width, to.Width), axis(at[1], from.Height, to.Height)
 }
 
-// pad lays the picture on the canvas, at the gravity's place.
+// pad lays the picture on the canvas: on what its fit leaves free, at the gravity's place, and on the padding.
 func pad(x *rendering) error {
-	from, to := x.layout.Crop, x.layout.Canvas
+	from, frame, to := x.layout.Crop, x.layout.Frame, x.layout.Canvas
 	if from == to {
 		return nil
 	}
-	c := background(x.Variant)
-	if c.A < 255 {
-		if err := x.picture.AddAlpha(); err != nil {
+	c := background(x.group)
+	left, top := place(x.group.Gravity, frame, from)
+	edge := x.group.Canonical(nil).Padding // in px of the rendition
+	return x.each(func(p *vips.ImageRef) error {
+		if c.A < 255 {
+			if err := p.AddAlpha(); err != nil {
+				return err
+			}
+		}
+		if err := colored(p); err != nil {
 			return err
 		}
+		return p.EmbedBackgroundRGBA(edge.Left+left, edge.Top+top, to.Width, to.Height, &c)
+	})
+}
+
+// colored makes a grey picture one with three bands.
+func colored(p *vips.ImageRef) error {
+	if p.Bands() >= 3 {
+		return nil
 	}
-	if x.picture.Bands() < 3 {
-		if err := x.picture.ToColorSpace(vips.InterpretationSRGB); err != nil {
-			return err
-		}
-	}
-	left, top := place(x.Variant.Gravity, to, from)
-	return x.picture.EmbedBackgroundRGBA(left, top, to.Width, to.Height, &c)
+	return p.ToColorSpace(vips.InterpretationSRGB)
 }
 
 // background is white unless told.
@@ -308,15 +517,43 @@ func background(v asset.Variant) vips.ColorRGBA {
 
 // flatten lays a picture with alpha on the background when the format has none.
 func flatten(x *rendering) error {
-	if x.Variant.Format.HasAlpha() || !x.picture.HasAlpha() {
+	if x.Variant.Format.HasAlpha() {
 		return nil
 	}
-	c := background(x.Variant)
+	c := background(x.group)
+	if !x.group.Background.Set { // of a later group
+		c = background(x.Variant)
+	}
 	over := func(v uint8) uint8 { return uint8((int(v)*int(c.A) + 255*(255-int(c.A)) + 127) / 255) } // on white
-	return x.picture.Flatten(&vips.Color{R: over(c.R), G: over(c.G), B: over(c.B)})
+	return x.each(func(p *vips.ImageRef) error {
+		if !p.HasAlpha() {
+			return nil
+		}
+		return p.Flatten(&vips.Color{R: over(c.R), G: over(c.G), B: over(c.B)})
+	})
 }
 
-func encode(x *rendering) (err error) {
-	x.encoded, err = encoders[x.Variant.Format].encode(x.picture, quality(x.Variant), x.layout.Canvas)
-	return err
+// join makes an animation of the frames: one picture below the other, with their height and delays.
+func join(x *rendering) error {
+	if len(x.frames) == 1 {
+		return nil
+	}
+	var all []*vips.ImageRef
+	if err := x.each(func(p *vips.ImageRef) error { all = append(all, p); return nil }); err != nil {
+		return err
+	}
+	roll := all[0]
+	if err := roll.ArrayJoin(all[1:], 1); err != nil {
+		return err
+	}
+	if err := roll.SetPageHeight(x.result.Height); err != nil {
+		return err
+	}
+	if err := roll.SetPages(len(all)); err != nil {
+		return err
+	}
+	if err := roll.SetPageDelay(x.delays); err != nil {
+		return err
+	}
+	return roll.SetLoop(x.loops)
 }

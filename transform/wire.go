@@ -16,14 +16,22 @@ import (
 // maxMessage bounds a message in bytes; bytes of pictures never travel in one.
 const maxMessage = 16 << 10
 
-// A request asks a worker for one render or, with Probe, for a description. Two descriptors go with a render: the
-// original, open for reading, and an empty file for the result. One goes with a probe: the original.
+// A request asks a worker for one render or, with Probe, for a description. Two descriptors go with a render, and one for each
+// of its overlays: the original, open for reading, an empty file for the result, and the overlays' originals. One goes with a
+// probe: the original.
 type request struct {
 	Probe     bool          `json:"probe,omitempty"`
 	MediaType string        `json:"type"`
 	Size      int64         `json:"size"` // of the original, in bytes
 	MaxPixels int64         `json:"max_pixels"`
 	Variant   asset.Variant `json:"variant,omitzero"`
+	Overlays  []overlay     `json:"overlays,omitempty"` // of the groups of Variant that have one, in their order
+}
+
+// An overlay is the original of a watermark.
+type overlay struct {
+	MediaType string `json:"type"`
+	Size      int64  `json:"size"` // in bytes
 }
 
 // name is what metrics and logs call the request.
@@ -34,14 +42,16 @@ func (r *request) name() string {
 	return r.Variant.Format.String()
 }
 
-// A reply is what a worker says: hello with its Types once, then for each request Taken, and then the result.
+// A reply is what a worker says: hello with its Types and Formats once, then for each request Taken, and then the result.
 type reply struct {
-	Types []string `json:"types,omitempty"` // the media types that its libvips loads
-	Taken bool     `json:"taken,omitempty"`
+	Types   []string `json:"types,omitempty"`   // the media types that its libvips loads
+	Formats []string `json:"formats,omitempty"` // and those that it writes, by name
+	Taken   bool     `json:"taken,omitempty"`
 
 	Size    int64          `json:"size,omitempty"` // of the result, in bytes
 	Width   int            `json:"width,omitempty"`
 	Height  int            `json:"height,omitempty"`
+	Quality int            `json:"quality,omitempty"` // that was chosen, with quality=auto or max-bytes
 	Picture *asset.Picture `json:"picture,omitempty"`
 
 	Code    string `json:"code,omitempty"` // of outcomes; "" is success
@@ -158,7 +168,7 @@ func receiveReply(c *net.UnixConn) (reply, error) {
 // has gone.
 func receiveRequest(c *net.UnixConn) (r request, files []*os.File, err error) {
 	var buf [maxMessage]byte
-	oob := make([]byte, unix.CmsgSpace(2*4))
+	oob := make([]byte, unix.CmsgSpace((2+asset.MaxGroups)*4))
 	n, oobn, _, _, err := c.ReadMsgUnix(buf[:], oob)
 	if err != nil {
 		return r, nil, err

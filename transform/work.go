@@ -25,7 +25,7 @@ func Work(socket *os.File) error {
 	if err := startVips(); err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}
-	if err := send(conn, reply{Types: loadable()}); err != nil {
+	if err := send(conn, reply{Types: loadable(), Formats: encodable()}); err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}
 	for {
@@ -57,8 +57,12 @@ func serveRequest(r *request, files []*os.File) (answer reply) {
 			answer = refusal(r.MediaType, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 		}
 	}()
-	if want := 2; len(files) != want && !(r.Probe && len(files) == 1) {
-		return refusal(r.MediaType, fmt.Errorf("%d descriptors", len(files)))
+	want := 2 + len(r.Overlays)
+	if r.Probe {
+		want = 1
+	}
+	if len(files) != want {
+		return refusal(r.MediaType, fmt.Errorf("%d descriptors, not %d", len(files), want))
 	}
 	b, err := mapInput(files[0], r.Size)
 	if err != nil {
@@ -68,7 +72,7 @@ func serveRequest(r *request, files []*os.File) (answer reply) {
 	if r.Probe {
 		answer, err = probePicture(r, b)
 	} else {
-		answer, err = renderTo(r, b, files[1])
+		answer, err = renderTo(r, b, files[1], files[2:])
 	}
 	if err != nil {
 		return refusal(r.MediaType, err)
@@ -92,15 +96,24 @@ func mapInput(f *os.File, size int64) ([]byte, error) {
 	return b, nil
 }
 
-func renderTo(r *request, b []byte, out *os.File) (reply, error) {
-	size, encoded, err := render(r, b)
+func renderTo(r *request, b []byte, out *os.File, overlays []*os.File) (reply, error) {
+	var over [][]byte
+	for i, f := range overlays {
+		o, err := mapInput(f, r.Overlays[i].Size)
+		if err != nil {
+			return reply{}, err
+		}
+		defer func() { _ = unix.Munmap(o) }()
+		over = append(over, o)
+	}
+	x, err := render(r, b, over)
 	if err != nil {
 		return reply{}, err
 	}
-	if _, err := out.WriteAt(encoded, 0); err != nil {
+	if _, err := out.WriteAt(x.encoded, 0); err != nil {
 		return reply{}, fmt.Errorf("write rendition: %w", err)
 	}
-	return reply{Size: int64(len(encoded)), Width: size.Width, Height: size.Height}, nil
+	return reply{Size: int64(len(x.encoded)), Width: x.result.Width, Height: x.result.Height, Quality: x.quality}, nil
 }
 
 // startVips starts libvips with one thread and no cache: a worker sees each picture once.

@@ -22,6 +22,7 @@ type worker struct {
 	conn    *net.UnixConn
 	stderr  *tail
 	types   []string
+	formats []string
 	renders int
 	done    chan struct{} // closed when the process has ended
 }
@@ -31,8 +32,9 @@ const startTimeout = 15 * time.Second
 
 // environment is all that a worker sees of ours: no secret is inherited.
 var environment = []string{
-	"MALLOC_ARENA_MAX=2", // glibc's arenas keep what is freed
-	"VIPS_CONCURRENCY=1", // as many workers as cores, one thread each
+	"MALLOC_ARENA_MAX=2",     // glibc's arenas keep what is freed
+	"VIPS_CONCURRENCY=1",     // as many workers as cores, one thread each
+	"VIPS_DISC_THRESHOLD=1t", // nothing is written to a disk: what memory does not hold was not admitted
 	"GOMAXPROCS=2",
 	"LC_ALL=C",
 	"PATH=/usr/bin:/bin",
@@ -74,7 +76,7 @@ func (w *worker) hello() error {
 	if len(r.Types) == 0 {
 		return errMalformed
 	}
-	w.types = r.Types
+	w.types, w.formats = r.Types, r.Formats
 	return nil
 }
 
