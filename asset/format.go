@@ -18,6 +18,8 @@ const (
 	TIFF
 	// ThumbHash is no encoding of a rendition but the picture's placeholder, as the text of a data URL.
 	ThumbHash
+	// Reduced is no format that can be asked for: the original, shrunk to Width and not encoded, of which renditions are made.
+	Reduced
 )
 
 var formats = [...]struct{ name, mediaType string }{
@@ -32,6 +34,7 @@ var formats = [...]struct{ name, mediaType string }{
 	TIFF: {"tiff", "image/tiff"},
 
 	ThumbHash: {"thumbhash", "text/plain; charset=utf-8"},
+	Reduced:   {"reduced", "image/tiff"},
 }
 
 // String returns the format's name in the grammar, "" for AsIs.
@@ -51,7 +54,7 @@ func ParseFormat(name string) (Format, bool) {
 	if name == "jpg" {
 		return JPEG, true
 	}
-	for f := Auto; int(f) < len(formats); f++ {
+	for f := Auto; f < Reduced; f++ {
 		if formats[f].name == name {
 			return f, true
 		}

@@ -23,6 +23,10 @@ func estimate(h Head, v asset.Variant) int64 {
 	if v == (asset.Variant{}) {
 		return n
 	}
+	if v.Format == asset.Reduced {
+		shrink := int64(h.Width) / int64(max(1, v.Width))
+		return n + 4*pixels*int64(h.perPixel)/max(1, shrink*shrink)
+	}
 	frames := int64(1)
 	if h.Animated && !v.Still && v.Page == 0 && encoders[v.Format].moves { // all are in memory at once
 		frames = int64(h.Frames)

@@ -33,6 +33,7 @@ type Pool struct {
 	memory    *semaphore.Weighted
 	queued    atomic.Int64
 	mean      atomic.Int64 // nanoseconds that a render took lately
+	demands   demands
 	jobs      chan *job
 	forks     chan fork
 	quit      chan struct{}
@@ -129,10 +130,33 @@ func (p *Pool) load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.render(ctx, k, original, over, &job{
-		request: request{MediaType: h.MediaType, Size: original.held.Size, MaxPixels: p.cfg.MaxPixels, Variant: k.Variant, Overlays: overlays},
-		bytes:   bytes + estimate(h, k.Variant), leave: leave,
-	})
+	r := request{MediaType: h.MediaType, Size: original.held.Size, MaxPixels: p.cfg.MaxPixels, Variant: k.Variant, Overlays: overlays}
+	source, err := p.source(ctx, k, h, original)
+	if err != nil {
+		return nil, err
+	}
+	if source != nil {
+		r.MediaType, r.Size, r.Whole = tiffType, source.Size, asset.Size{Width: h.Width, Height: h.Height}
+		h.held, h.MediaType = 0, tiffType
+		p.events.reused()
+	}
+	return p.render(ctx, k, original, over, &job{request: r, bytes: bytes + estimate(h, k.Variant), leave: leave})
+}
+
+// source returns a reduction to make k of, which original then is; nil when k is made of the original. What waits for it holds
+// nothing.
+func (p *Pool) source(ctx context.Context, k asset.Key, h Head, original *original) (o *asset.Object, err error) {
+	if k.Variant.Format == asset.Reduced {
+		original.putDown()
+		o = p.finer(ctx, k, h)
+	} else if reduction(h, k.Variant) > 1 {
+		original.putDown()
+		o, err = p.reduced(ctx, k, h)
+	}
+	if o != nil {
+		original.key, original.held = o.Key, o
+	}
+	return o, err
 }
 
 func (p *Pool) original(k asset.Key) *original {
@@ -144,7 +168,7 @@ func (p *Pool) writes(f asset.Format) error {
 	if err := p.Ready(); err != nil {
 		return fmt.Errorf("%w: %w", asset.ErrUnavailable, err)
 	}
-	if slices.Contains(p.formats, f.String()) {
+	if f == asset.Reduced || slices.Contains(p.formats, f.String()) {
 		return nil
 	}
 	return &asset.Fault{

@@ -40,8 +40,10 @@ func TestMain(m *testing.M) {
 
 // A shelf has originals in memory and, where said so, in files.
 type shelf struct {
-	mu    sync.Mutex // guards bytes
+	mu    sync.Mutex // guards the rest
 	bytes map[asset.Digest][]byte
+	kept  map[asset.Key]*asset.Object // reductions
+	make  asset.Loader
 	loads int
 	gate  chan struct{}
 }
@@ -62,6 +64,9 @@ func (s *shelf) Load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 			return nil, ctx.Err()
 		}
 	}
+	if k.Variant.Format == asset.Reduced {
+		return s.reduced(ctx, k)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loads++
@@ -70,6 +75,24 @@ func (s *shelf) Load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 		return nil, fmt.Errorf("shelf %s: %w", k, asset.ErrNotFound)
 	}
 	return asset.NewObject(k, "application/octet-stream", b), nil
+}
+
+// reduced has the pool make a reduction, and keeps it, as a disk cache does.
+func (s *shelf) reduced(ctx context.Context, k asset.Key) (*asset.Object, error) {
+	s.mu.Lock()
+	o := s.kept[k]
+	s.mu.Unlock()
+	if o != nil {
+		return o.Retain(), nil
+	}
+	o, err := s.make.Load(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept[k] = o.Retain()
+	return o, nil
 }
 
 // A bench is a pool under test.
@@ -133,11 +156,12 @@ func newBench(t testing.TB, change func(*Config)) *bench {
 	if change != nil {
 		change(&cfg)
 	}
-	b := &bench{shelf: &shelf{bytes: map[asset.Digest][]byte{}}, log: &journal{}}
+	b := &bench{shelf: &shelf{bytes: map[asset.Digest][]byte{}, kept: map[asset.Key]*asset.Object{}}, log: &journal{}}
 	var err error
 	if b.Pool, err = NewPool(cfg, b.shelf, b.log.events()); err != nil {
 		t.Fatal(err)
 	}
+	b.shelf.make = b.Pool
 	t.Cleanup(func() { _ = b.Close() })
 	if err := b.Ready(); err != nil {
 		t.Fatal(err)

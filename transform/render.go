@@ -20,6 +20,8 @@ var (
 	reworking = []step{reopen, cut, trim, rotate, flip, layOut, extract, resize, turn}
 	drawing   = []step{crop, adjust, pixelate, blur, sharpen, round, pad, watermark, text}
 	finishing = []step{flatten, ready, join, strip, encode}
+	// reducing is the way to a reduction.
+	reducing = []step{open, shrink, save}
 )
 
 type step func(*rendering) error
@@ -53,6 +55,9 @@ type rendering struct {
 func render(r *request, b []byte, overlays [][]byte) (*rendering, error) {
 	x := &rendering{request: r, bytes: b, overlays: overlays}
 	defer x.close()
+	if r.Variant.Format == asset.Reduced {
+		return x, x.run(reducing)
+	}
 	groups := r.Variant.Groups()
 	if groups[0].Trim > 0 { // border is looked for in the whole picture
 		groups = append([]asset.Variant{{}}, groups...)
@@ -141,6 +146,9 @@ func (x *rendering) openPage(page int) error {
 	}
 	defer p.Close()
 	x.source, x.pages, x.exif = asset.Size{Width: p.Width(), Height: p.Height()}, p.Pages(), p.Orientation()
+	if x.Whole != (asset.Size{}) {
+		x.source = x.Whole
+	}
 	if x.source.Pixels() > x.MaxPixels {
 		return tooLarge("the picture", x.source, x.MaxPixels)
 	}
@@ -182,14 +190,21 @@ func (x *rendering) moves() bool {
 	return x.pages > 1 && (x.MediaType == gifType || x.MediaType == webpType) && !v.Still && v.Page == 0 && encoders[v.Format].moves
 }
 
-// orient begins with what EXIF says; libheif has done so already with the pictures that it loads.
+// orient begins with what EXIF says.
 func orient(x *rendering) error {
-	switch x.MediaType {
-	case heicType, heifType, avifType:
-	default:
+	if !x.oriented() {
 		x.upright = fromEXIF(x.exif)
 	}
 	return nil
+}
+
+// oriented reports whether the loader has done what EXIF says, as libheif does with the pictures that it loads.
+func (x *rendering) oriented() bool {
+	switch x.MediaType {
+	case heicType, heifType, avifType:
+		return true
+	}
+	return false
 }
 
 // reopen begins anew with what the group before has made, which is upright and in memory.

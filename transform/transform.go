@@ -117,6 +117,8 @@ type Events struct {
 	// WorkerLost: a worker ended. reason is "start", "idle", "crashed", "timeout", "cancelled", "malformed", "recycled"
 	// or "closed"; stderr is the tail of what it wrote.
 	WorkerLost func(reason, stderr string)
+	// Reused: a render begins with a reduction that was there, or that others wait for as well, in the place of the original.
+	Reused func()
 	// Shed: work was refused before it was started. reason is "queue" or "wait".
 	Shed func(reason string)
 }
@@ -142,6 +144,12 @@ func (e Events) workerStarted(pid int) {
 func (e Events) workerLost(reason, stderr string) {
 	if e.WorkerLost != nil {
 		e.WorkerLost(reason, stderr)
+	}
+}
+
+func (e Events) reused() {
+	if e.Reused != nil {
+		e.Reused()
 	}
 }
 

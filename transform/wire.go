@@ -25,6 +25,7 @@ type request struct {
 	Size      int64         `json:"size"` // of the original, in bytes
 	MaxPixels int64         `json:"max_pixels"`
 	Variant   asset.Variant `json:"variant,omitzero"`
+	Whole     asset.Size    `json:"whole,omitzero"`     // of the original as stored, when its bytes are a reduction of it
 	Overlays  []overlay     `json:"overlays,omitempty"` // of the groups of Variant that have one, in their order
 }
 
