@@ -34,8 +34,7 @@ func exportAs(picture *vips.ImageRef, w want) (body []byte, err error) {
 	case asset.WebP:
 		body, _, err = picture.ExportWebp(&vips.WebpExportParams{StripMetadata: true, Quality: w.quality, ReductionEffort: 4})
 	case asset.AVIF:
-		pixels := int64(picture.Width()) * int64(picture.Height())
-		body, _, err = picture.ExportAvif(&vips.AvifExportParams{StripMetadata: true, Quality: w.quality, Bitdepth: 8, Effort: transform.AVIFEffort(pixels)})
+		body, _, err = picture.ExportAvif(&vips.AvifExportParams{StripMetadata: true, Quality: w.quality, Bitdepth: 8, Effort: transform.AVIFEffort})
 	default:
 		return nil, errNotOffered
 	}

@@ -242,7 +242,7 @@ func encodeAVIF(f *frame, how encoding) ([]byte, error) {
 		return nil, err
 	}
 	b, _, err := p.ExportAvif(&vips.AvifExportParams{
-		StripMetadata: !how.notes, Quality: how.quality, Bitdepth: 8, Effort: AVIFEffort(how.size.Pixels()),
+		StripMetadata: !how.notes, Quality: how.quality, Bitdepth: 8, Effort: AVIFEffort,
 	})
 	return b, err
 }
@@ -277,16 +277,6 @@ func encodeTIFF(f *frame, how encoding) ([]byte, error) {
 	return b, err
 }
 
-// AVIFEffort is the effort, 0–9, of libvips' heifsave for an AVIF of so many pixels. It trades bytes for time, so that an AVIF
-// of any size is made within the deadline.
-func AVIFEffort(pixels int64) int {
-	switch {
-	case pixels <= 500_000:
-		return 4
-	case pixels <= 2_000_000:
-		return 3
-	case pixels <= 8_000_000:
-		return 2
-	}
-	return 1
-}
+// AVIFEffort is the effort, 0–9, of libvips' heifsave. It trades time for bytes: on three photographs at 1024 px an effort of 4 took
+// ten times as long as this, and saved between −5 and 13 % of the bytes.
+const AVIFEffort = 1

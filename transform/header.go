@@ -22,6 +22,8 @@ type Head struct {
 	// held is how many bytes a decoder keeps of every pixel of the page whatever it shrinks to on load, and perPixel
 	// how many a decoded pixel has.
 	held, perPixel int
+	// orientation is EXIF's, of a JPEG, 0 when it has none.
+	orientation int
 }
 
 // Header reads the head of the size bytes of r in memory-safe code and bounded time. It reads headers only: their
@@ -202,6 +204,9 @@ func jpegHeader(in *scanner, h *Head) error {
 			off += 2
 		case marker == 0xd9 || marker == 0xda:
 			return errors.New("it has no frame header")
+		case marker == app1 && length >= 2 && h.orientation == 0:
+			h.orientation = exifOrientation(in, off)
+			off += 2 + length
 		case isFrame(marker):
 			return jpegFrame(in, off, marker, h)
 		case length < 2:

@@ -33,7 +33,6 @@ type Pool struct {
 	memory    *semaphore.Weighted
 	queued    atomic.Int64
 	mean      atomic.Int64 // nanoseconds that a render took lately
-	demands   demands
 	jobs      chan *job
 	forks     chan fork
 	quit      chan struct{}
@@ -138,25 +137,21 @@ func (p *Pool) load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 	if source != nil {
 		r.MediaType, r.Size, r.Whole = tiffType, source.Size, asset.Size{Width: h.Width, Height: h.Height}
 		h.held, h.MediaType = 0, tiffType
-		p.events.reused()
+		p.events.reduced()
 	}
 	return p.render(ctx, k, original, over, &job{request: r, bytes: bytes + estimate(h, k.Variant), leave: leave})
 }
 
-// source returns a reduction to make k of, which original then is; nil when k is made of the original. What waits for it holds
-// nothing.
-func (p *Pool) source(ctx context.Context, k asset.Key, h Head, original *original) (o *asset.Object, err error) {
-	if k.Variant.Format == asset.Reduced {
-		original.putDown()
-		o = p.finer(ctx, k, h)
-	} else if reduction(h, k.Variant) > 1 {
-		original.putDown()
-		o, err = p.reduced(ctx, k, h)
+// source returns the reduction to make k of, which original then is; nil when k is made of the original. While it waits for that it
+// holds nothing.
+func (p *Pool) source(ctx context.Context, k asset.Key, h Head, original *original) (*asset.Object, error) {
+	shrink := reduction(h, k.Variant)
+	if shrink == 1 {
+		return nil, nil
 	}
-	if o != nil {
-		original.key, original.held = o.Key, o
-	}
-	return o, err
+	original.putDown()
+	original.key = reducedKey(k.Original, h, shrink)
+	return original.load(ctx)
 }
 
 func (p *Pool) original(k asset.Key) *original {

@@ -117,8 +117,8 @@ type Events struct {
 	// WorkerLost: a worker ended. reason is "start", "idle", "crashed", "timeout", "cancelled", "malformed", "recycled"
 	// or "closed"; stderr is the tail of what it wrote.
 	WorkerLost func(reason, stderr string)
-	// Reused: a render begins with a reduction that was there, or that others wait for as well, in the place of the original.
-	Reused func()
+	// Reduced: a render begins with a reduction in the place of the original. How many were made is Rendered with the format "reduced".
+	Reduced func()
 	// Shed: work was refused before it was started. reason is "queue" or "wait".
 	Shed func(reason string)
 }
@@ -147,9 +147,9 @@ func (e Events) workerLost(reason, stderr string) {
 	}
 }
 
-func (e Events) reused() {
-	if e.Reused != nil {
-		e.Reused()
+func (e Events) reduced() {
+	if e.Reduced != nil {
+		e.Reduced()
 	}
 }
 
