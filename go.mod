@@ -13,6 +13,7 @@ require (
 	github.com/danielgtaylor/huma/v2 v2.34.1
 	github.com/davidbyttow/govips/v2 v2.18.0
 	github.com/dgraph-io/ristretto/v2 v2.4.2
+	github.com/esimov/pigo v1.4.6
 	github.com/gabriel-vasile/mimetype v1.4.16
 	github.com/galdor/go-thumbhash v1.0.0
 	github.com/go-json-experiment/json v0.0.0-20251027170946-4849db3c2f7e

@@ -65,8 +65,18 @@ func pixelate(x *rendering) error {
 	})
 }
 
-// average gives all pixels of r their mean, in which one counts as much as it is seen.
+// average gives all pixels of r their mean.
 func average(m *image.NRGBA, r image.Rectangle) {
+	c := mean(m, r)
+	for y := r.Min.Y; y < r.Max.Y; y++ {
+		for x := r.Min.X; x < r.Max.X; x++ {
+			copy(m.Pix[m.PixOffset(x, y):][:4], []uint8{c.R, c.G, c.B, c.A})
+		}
+	}
+}
+
+// mean is that of the pixels of r, in which one counts as much as it is seen.
+func mean(m *image.NRGBA, r image.Rectangle) color.NRGBA {
 	var sum [4]int
 	for y := r.Min.Y; y < r.Max.Y; y++ {
 		for x := r.Min.X; x < r.Max.X; x++ {
@@ -75,25 +85,19 @@ func average(m *image.NRGBA, r image.Rectangle) {
 			sum[0], sum[1], sum[2], sum[3] = sum[0]+int(p[0])*a, sum[1]+int(p[1])*a, sum[2]+int(p[2])*a, sum[3]+a
 		}
 	}
-	var mean [4]uint8
-	if n := r.Dx() * r.Dy(); sum[3] > 0 {
-		for i := range 3 {
-			mean[i] = uint8((sum[i] + sum[3]/2) / sum[3])
-		}
-		mean[3] = uint8((sum[3] + n/2) / n)
+	if sum[3] == 0 {
+		return color.NRGBA{}
 	}
-	for y := r.Min.Y; y < r.Max.Y; y++ {
-		for x := r.Min.X; x < r.Max.X; x++ {
-			copy(m.Pix[m.PixOffset(x, y):][:4], mean[:])
-		}
-	}
+	n := r.Dx() * r.Dy()
+	share := func(v int) uint8 { return uint8((v + sum[3]/2) / sum[3]) }
+	return color.NRGBA{share(sum[0]), share(sum[1]), share(sum[2]), uint8((sum[3] + n/2) / n)}
 }
 
 // blur is vips_gaussblur with alpha premultiplied; faces alone are made unrecognisable by blurFaces.
 func blur(x *rendering) error {
 	switch sigma := x.group.Blur; {
 	case sigma == asset.BlurFaces:
-		return x.eachPixels(blurFaces)
+		return x.blurFaces()
 	case sigma == 0:
 		return nil
 	default:

@@ -432,7 +432,7 @@ func (x *rendering) keep(from, to asset.Size) (left, top int, err error) {
 		}
 	}
 	if g.Anchor == asset.AnchorFace {
-		if at, ok, err := x.faces(); ok || err != nil {
+		if at, ok, err := x.faces(to); ok || err != nil {
 			left, top = place(at, from, to)
 			return left, top, err
 		}
