@@ -154,17 +154,14 @@ func (l *library) load(name string) (*font.Face, error) {
 	return nil, &asset.Fault{Kind: asset.ErrInvalid, Part: "text-font", Detail: fmt.Sprintf("there is no font %q", name), Allowed: l.names()}
 }
 
-// names says what fonts there are, as many as a message holds.
+// names says what fonts there are: the built-in ones, and of others as many as a message between worker and server holds.
 func (l *library) names() string {
-	const most = 40
-	names := slices.Sorted(maps.Keys(l.own))
-	for _, name := range slices.Sorted(maps.Keys(builtIn)) {
-		if _, ok := l.own[name]; !ok {
-			names = append(names, name)
-		}
-	}
-	if more := len(names) - most; more > 0 {
-		names = append(names[:most], fmt.Sprintf("and %d more", more))
+	const most = 20
+	own := slices.Sorted(maps.Keys(l.own))
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(builtIn)), func(name string) bool { return slices.Contains(own, name) })
+	names = append(names, own[:min(most, len(own))]...)
+	if more := len(own) - most; more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(names, ", ")
 }

@@ -119,7 +119,7 @@ func TestDrawText(t *testing.T) {
 	l.Gravity, r.Gravity = west, east
 	f("aligned", 150, l, short, r)
 	f("right-to-left", 330,
-		asset.Text{Text: "Hello שלום (עולם) 12% end"},                  // brackets are mirrored, and the number belongs to the words before it
+		asset.Text{Text: "Hello שלום (עולם) 12% end", Size: 24},        // brackets are mirrored, and the number belongs to the words before it
 		asset.Text{Text: "السلام عليكم 123 مرحبا Hello 42 عالم"},       // letters are joined, lam and alef one glyph
 		asset.Text{Text: "x السلام 12, 13 عليكم (abc)", Gravity: east}, // a quotation over two lines
 	)
@@ -295,7 +295,7 @@ func TestOwnFonts(t *testing.T) {
 	if !errors.As(err, &fault) || fault.Kind != asset.ErrInvalid || fault.Part != "text-font" {
 		t.Fatal(err)
 	}
-	for _, name := range []string{`"comic"`, "both, both-2, brand sans, caps, dejavu, mono, mono-bold", "sans-italic", "serif-bold-italic"} {
+	for _, name := range []string{`"comic"`, "mono, mono-bold", "sans-italic", "serif-italic, both, both-2, brand sans, caps, dejavu"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%v does not say %s", err, name)
 		}
@@ -415,11 +415,9 @@ func FuzzDrawText(f *testing.F) {
 			return
 		}
 		size, width, height = int(uint(size)%1000)+1, int(uint(width)%500)+1, int(uint(height)%500)+1
-		start := time.Now()
+		late := time.AfterFunc(10*time.Second, func() { panic("it takes for ever") }) // with the stack of what does
+		defer late.Stop()
 		m, err := fonts.draw(asset.Text{Text: text, Size: size}, width, height)
-		if took := time.Since(start); took > 5*time.Second {
-			t.Errorf("%q took %s", text, took)
-		}
 		var fault *asset.Fault
 		switch {
 		case err != nil && !errors.As(err, &fault):
