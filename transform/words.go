@@ -456,10 +456,10 @@ func floor(v float32) int { return int(math.Floor(float64(v))) }
 
 // tint gives a colour to what is covered.
 func tint(mask *image.Alpha, c asset.Color) *image.NRGBA {
-	m := image.NewNRGBA(mask.Rect)
+	m, ink := image.NewNRGBA(mask.Rect), nrgbaOf(c)
 	for i, covered := range mask.Pix {
 		p := m.Pix[4*i:][:4]
-		p[0], p[1], p[2], p[3] = c.R, c.G, c.B, uint8((int(covered)*int(c.A)+127)/255)
+		p[0], p[1], p[2], p[3] = ink.R, ink.G, ink.B, uint8((int(covered)*int(ink.A)+127)/255)
 	}
 	return m
 }

@@ -2,6 +2,7 @@ package transform
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"image"
 	"image/color"
@@ -286,6 +287,19 @@ func TestOwnFonts(t *testing.T) {
 	if !bytes.Equal(draws(own, "brand sans", "שלום"), draws(own, "dejavu", "שלום")) {
 		t.Error("Hebrew, which Go Regular lacks, was not drawn in the first of the own fonts that has it")
 	}
+	if !bytes.Equal(draws(own, "brand sans", "é"), draws(own, "brand sans", "e\u0301")) {
+		t.Error("é is taken from another font when it is spelt in two characters, of which Go Regular lacks one")
+	}
+	if bytes.Equal(inked("brand sans", "g\u0323"), draws(own, "brand sans", "g")) || !bytes.Equal(inked("brand sans", "g\u0323"), inked("dejavu", "g\u0323")) {
+		t.Error("a letter and what stands under it are of two fonts")
+	}
+	s := setting{library: own, chain: []string{"sans", "dejavu"}}
+	s.chosen, _ = own.face("sans")
+	for i, face := range s.facesOf([]rune("a\u2000\u2005\u205f\u3000\ufe0f\u200d\u2066\u2069")) {
+		if face != s.chosen {
+			t.Errorf("character %d, which shows nothing, is of another font", i)
+		}
+	}
 	instead := &library{dir: fontsDir(t, map[string][]byte{"sans.ttf": goregular.TTF})}
 	if !bytes.Equal(draws(instead, "", "Rag"), brand) {
 		t.Error("an own font of the name does not stand in for a built-in one")
@@ -308,21 +322,39 @@ func TestOwnFonts(t *testing.T) {
 // collection makes a TrueType collection of fonts (OpenType, "Font Collections"): the offsets of their tables are from the
 // beginning of the file.
 func collection(fonts ...[]byte) []byte {
-	be := func(n uint32) []byte { return []byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)} }
-	out := slices.Concat([]byte("ttcf\x00\x01\x00\x00"), be(uint32(len(fonts))), make([]byte, 4*len(fonts)))
+	out := binary.BigEndian.AppendUint32([]byte("ttcf\x00\x01\x00\x00"), uint32(len(fonts)))
+	out = append(out, make([]byte, 4*len(fonts))...)
 	for i, f := range fonts {
 		at := uint32(len(out))
-		copy(out[12+4*i:], be(at))
+		binary.BigEndian.PutUint32(out[12+4*i:], at)
 		f = slices.Clone(f)
-		for table := range int(f[4])<<8 | int(f[5]) {
-			entry := f[12+16*table+8:][:4]
-			offset := uint32(entry[0])<<24 | uint32(entry[1])<<16 | uint32(entry[2])<<8 | uint32(entry[3])
-			copy(entry, be(offset+at))
-		}
+		eachTable(f, func(_ string, offset, _ []byte) {
+			binary.BigEndian.PutUint32(offset, binary.BigEndian.Uint32(offset)+at)
+		})
 		out = append(out, f...)
 		out = append(out, make([]byte, -len(out)&3)...)
 	}
 	return out
+}
+
+// eachTable goes through the directory of a font.
+func eachTable(f []byte, do func(tag string, offset, table []byte)) {
+	for i := range int(binary.BigEndian.Uint16(f[4:])) {
+		entry := f[12+16*i:][:16]
+		at, size := binary.BigEndian.Uint32(entry[8:]), binary.BigEndian.Uint32(entry[12:])
+		do(string(entry[:4]), entry[8:12], f[at:][:size])
+	}
+}
+
+// hollow makes a font of which all glyphs are empty.
+func hollow(f []byte) []byte {
+	f = slices.Clone(f)
+	eachTable(f, func(tag string, _, table []byte) {
+		if tag == "loca" {
+			clear(table)
+		}
+	})
+	return f
 }
 
 // TestBrokenFonts: a directory that is none, and a file in it that cannot be drawn, end the start, by name.
@@ -350,6 +382,7 @@ func TestBrokenFonts(t *testing.T) {
 	f(file("text.ttf", []byte("This is no font, but a text of some length.")), "text.ttf", "no font")
 	f(file("empty.otf", nil), "empty.otf")
 	f(file("half.ttf", goregular.TTF[:len(goregular.TTF)/2]), "half.ttf")
+	f(file("hollow.ttf", hollow(goregular.TTF)), "hollow.ttf", "outlines")
 	f(file("Good.TTF", goregular.TTF), "Good.TTF", "good.ttf", `"good"`)
 	f(file(strings.Repeat("x", 65)+".ttf", goregular.TTF), "xxx.ttf", "64")
 	f(file("\xff.ttf", goregular.TTF), "no text")
@@ -383,6 +416,15 @@ func TestText(t *testing.T) {
 		picture("text=Sale!,text-size=48"), picture("text=Sale!,text-size=48,text-g=southeast,text-color=ff000080,text-font=brand"),
 		picture("text=Sale!%20Now,text-size=48,text-g=north"), picture("w=60,text=Sale!"),
 	))
+	grey := image.NewGray(flat.Rect)
+	for _, original := range [][]byte{pngOf(t, grey), jpegOf(t, grey), gifOf(t, 240, 120, 3)} {
+		for _, format := range []asset.Format{asset.PNG, asset.JPEG, asset.WebP} {
+			v := asset.Variant{Format: format, Text: asset.Text{Text: "I", Size: 100, Color: asset.Color{R: 255, A: 255, Set: true}}}
+			if r, g, b, _ := b.picture(t, original, v).At(120, 60).RGBA(); r>>8 < 240 || g>>8 > 20 || b>>8 > 20 {
+				t.Errorf("a red I on a picture without colours, or on an animation, is %d %d %d as %s", r>>8, g>>8, b>>8, format)
+			}
+		}
+	}
 	for options, part := range map[string]string{"text=日本": "text", "text=a,text-font=comic": "text-font"} {
 		v, err := asset.ParseVariant(options + ",f=png")
 		if err != nil {
