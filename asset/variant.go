@@ -154,15 +154,26 @@ type Watermark struct {
 	Tiled bool
 }
 
-// A Text is an overlaid text.
+// A Text is an overlaid text. It is broken into lines where Unicode allows it (UAX #14: at spaces, after hyphens, between
+// ideographs), so that none is wider than the picture, and a word that is wider still, anywhere. There is a margin of half the
+// size between it and the edges of the picture, or less where it does not fit. Lines that do not fit are left out. U+2028 begins a new line.
 type Text struct {
 	// Text is what to draw; "" for none.
-	Text    string
-	Size    int // px
-	Color   Color
-	Font    string
+	Text string
+	// Size is the height of the font (its em) in px of the rendition, which dpr does not change; 0 is [TextSize].
+	Size int
+	// Color is black unless set, as with imgix, Cloudinary and ImageKit.
+	Color Color
+	// Font is sans, serif or mono, each also with -bold, -italic or -bold-italic, or the name of one of the server's own fonts, in
+	// whatever case; "" is sans. What the font lacks is taken from the server's own, by name, and from sans.
+	Font string
+	// Gravity is where in the picture the text lies. Its lines are aligned to the left with west, northwest and southwest, to the
+	// right with east, northeast and southeast, and centred with all others.
 	Gravity Gravity
 }
+
+// TextSize is the size of a text in px that has none of its own.
+const TextSize = 32
 
 // Metadata says what of the original's metadata is kept.
 type Metadata uint8

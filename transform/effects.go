@@ -302,7 +302,8 @@ func text(x *rendering) error {
 	if t.Text == "" {
 		return nil
 	}
-	m, err := drawText(t, x.layout.Canvas.Width)
+	canvas := x.layout.Canvas
+	m, err := drawText(t, canvas.Width, canvas.Height)
 	if err != nil {
 		return err
 	}
@@ -311,13 +312,6 @@ func text(x *rendering) error {
 		return err
 	}
 	defer over.Close()
-	canvas := x.layout.Canvas
-	if over.Width() > canvas.Width || over.Height() > canvas.Height { // what stands over is not seen
-		err := over.ExtractArea(0, 0, min(over.Width(), canvas.Width), min(over.Height(), canvas.Height))
-		if err != nil {
-			return err
-		}
-	}
 	left, top := place(t.Gravity, canvas, asset.Size{Width: over.Width(), Height: over.Height()})
 	return x.lay(over, left, top)
 }

@@ -610,7 +610,7 @@ func (p *Pool) hire() *worker {
 }
 
 func (p *Pool) start() (*worker, error) {
-	w, err := startWorker(p.cfg.Command, p.fork)
+	w, err := startWorker(p.cfg.Command, p.cfg.Fonts, p.fork)
 	if err != nil {
 		p.events.workerLost(reasonStart, err.Error())
 		return nil, err

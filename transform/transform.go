@@ -14,6 +14,7 @@
 package transform
 
 import (
+	"fmt"
 	"runtime"
 	"time"
 
@@ -48,6 +49,11 @@ type Config struct {
 	MaxRenders int `yaml:"max_renders"`
 	// MaxWorkerBytes is the resident size over which an idle worker is replaced, so that memory goes back.
 	MaxWorkerBytes int64 `yaml:"max_worker_bytes"`
+	// Fonts is a directory with fonts for texts; "" for none but the built-in ones. Its .ttf, .otf and .ttc files are offered
+	// under their names in lower case without the extension, in place of a built-in font of that name. They are what
+	// characters are looked for in, by name, that the chosen font lacks. Workers read them when they need them: a change
+	// takes a restart, and makes nothing anew that has been rendered.
+	Fonts string `yaml:"fonts"`
 }
 
 // DefaultConfig returns the documented defaults; Command is the caller's to set.
@@ -88,6 +94,9 @@ func (c Config) Validate() error {
 		if f.have <= 0 {
 			return asset.BadKey(f.key, f.have, "more than 0")
 		}
+	}
+	if err := checkFonts(c.Fonts); err != nil {
+		return asset.BadKey("fonts", fmt.Sprintf("%q: %v", c.Fonts, err), "a directory with fonts that can be read, each under its own name")
 	}
 	return nil
 }

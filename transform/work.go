@@ -22,6 +22,7 @@ func Work(socket *os.File) error {
 		return fmt.Errorf("worker: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
+	lettering = &library{dir: os.Getenv(fontsVariable)}
 	if err := startVips(); err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -40,15 +41,18 @@ var environment = []string{
 	"PATH=/usr/bin:/bin",
 }
 
+// fontsVariable names, in a worker's environment, the directory of [Config.Fonts].
+const fontsVariable = "RENDER_FONTS"
+
 // startWorker starts a process and waits for its hello. fork runs the start itself, on a thread that outlives it.
-func startWorker(command []string, fork func(*exec.Cmd) error) (*worker, error) {
+func startWorker(command []string, fonts string, fork func(*exec.Cmd) error) (*worker, error) {
 	conn, theirs, err := socketpair()
 	if err != nil {
 		return nil, err
 	}
 	w := &worker{conn: conn, stderr: &tail{}, done: make(chan struct{})}
 	w.cmd = exec.Command(command[0], command[1:]...)
-	w.cmd.Env, w.cmd.Stderr, w.cmd.ExtraFiles, w.cmd.WaitDelay = environment, w.stderr, []*os.File{theirs}, time.Second
+	w.cmd.Env, w.cmd.Stderr, w.cmd.ExtraFiles, w.cmd.WaitDelay = slices.Concat(environment, []string{fontsVariable + "=" + fonts}), w.stderr, []*os.File{theirs}, time.Second
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	err = fork(w.cmd)
 	_ = theirs.Close() // the worker has the only copy now, so that its end is seen here
