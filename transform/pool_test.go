@@ -14,12 +14,15 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	_ "image/jpeg"
 	_ "image/png"
+
+	"golang.org/x/sync/singleflight"
 
 	"github.com/assetmatrix/assetmatrix/asset"
 )
@@ -40,12 +43,13 @@ func TestMain(m *testing.M) {
 
 // A shelf has originals in memory and, where said so, in files.
 type shelf struct {
-	mu    sync.Mutex // guards the rest
-	bytes map[asset.Digest][]byte
-	kept  map[asset.Key]*asset.Object // reductions
-	make  asset.Loader
-	loads int
-	gate  chan struct{}
+	mu      sync.Mutex // guards the rest
+	bytes   map[asset.Digest][]byte
+	kept    map[asset.Key]*asset.Object // reductions
+	make    asset.Loader
+	flights singleflight.Group
+	loads   int
+	gate    chan struct{}
 }
 
 func (s *shelf) put(b []byte) asset.Digest {
@@ -85,14 +89,20 @@ func (s *shelf) reduced(ctx context.Context, k asset.Key) (*asset.Object, error)
 	if o != nil {
 		return o.Retain(), nil
 	}
-	o, err := s.make.Load(ctx, k)
+	made, err, _ := s.flights.Do(k.String(), func() (any, error) {
+		o, err := s.make.Load(context.WithoutCancel(ctx), k)
+		if err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.kept[k] = o
+		return o, nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.kept[k] = o.Retain()
-	return o, nil
+	return made.(*asset.Object).Retain(), nil
 }
 
 // A bench is a pool under test.
@@ -110,6 +120,7 @@ type journal struct {
 	shed     []string
 	library  []string
 	pids     []int
+	reduced  atomic.Int64
 }
 
 func (j *journal) events() Events {
@@ -122,6 +133,7 @@ func (j *journal) events() Events {
 		Rendered:      func(format, outcome string, _ time.Duration) { add(&j.rendered, format+" "+outcome) },
 		Diagnosed:     func(_, _, library string) { add(&j.library, library) },
 		WorkerLost:    func(reason, _ string) { add(&j.lost, reason) },
+		Reduced:       func() { j.reduced.Add(1) },
 		Shed:          func(reason string) { add(&j.shed, reason) },
 		WorkerStarted: func(pid int) { j.mu.Lock(); defer j.mu.Unlock(); j.pids = append(j.pids, pid) },
 	}
