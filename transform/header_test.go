@@ -50,29 +50,29 @@ func TestHeader(t *testing.T) {
 	f := func(name string, original []byte, want Head) {
 		t.Helper()
 		h, err := Header(bytes.NewReader(original), int64(len(original)))
-		h.held, h.perPixel = 0, 0
+		h.held, h.perPixel, h.kept = 0, 0, 0
 		if err != nil || h != want {
 			t.Errorf("%s: %+v, %v, want %+v", name, h, err, want)
 		}
 	}
 	m := photo(37, 23)
-	f("jpeg", jpegOf(t, m), Head{jpegType, 37, 23, 1, false, 0, 0})
-	f("jpeg with EXIF", oriented(jpegOf(t, m), 6), Head{jpegType, 37, 23, 1, false, 0, 0})
-	f("png", pngOf(t, m), Head{pngType, 37, 23, 1, false, 0, 0})
-	f("tiff", tiffOf(t, m), Head{tiffType, 37, 23, 1, false, 0, 0})
-	f("gif", gifOf(t, 37, 23, 1), Head{gifType, 37, 23, 1, false, 0, 0})
-	f("animated gif", gifOf(t, 37, 23, 9), Head{gifType, 37, 23, 9, true, 0, 0})
-	f("pdf", pdfOf(37, 23, 2), Head{pdfType, 0, 0, 1, false, 0, 0})
+	f("jpeg", jpegOf(t, m), Head{jpegType, 37, 23, 1, false, 0, 0, 0})
+	f("jpeg with EXIF", oriented(jpegOf(t, m), 6), Head{jpegType, 37, 23, 1, false, 0, 0, 0})
+	f("png", pngOf(t, m), Head{pngType, 37, 23, 1, false, 0, 0, 0})
+	f("tiff", tiffOf(t, m), Head{tiffType, 37, 23, 1, false, 0, 0, 0})
+	f("gif", gifOf(t, 37, 23, 1), Head{gifType, 37, 23, 1, false, 0, 0, 0})
+	f("animated gif", gifOf(t, 37, 23, 9), Head{gifType, 37, 23, 9, true, 0, 0, 0})
+	f("pdf", pdfOf(37, 23, 2), Head{pdfType, 0, 0, 1, false, 0, 0, 0})
 	b := newBench(t, nil)
 	for _, format := range []asset.Format{asset.JPEG, asset.PNG, asset.WebP, asset.AVIF} {
 		out, err := b.render(t, pngOf(t, m), asset.Variant{Format: format})
 		if err != nil {
 			t.Fatal(err)
 		}
-		f(format.String(), out, Head{format.MediaType(), 37, 23, 1, false, 0, 0})
+		f(format.String(), out, Head{format.MediaType(), 37, 23, 1, false, 0, 0, 0})
 	}
-	f("animated webp", webpAnimation(300, 200, 3), Head{webpType, 300, 200, 3, true, 0, 0})
-	f("lossless webp", []byte("RIFF\x1a\x00\x00\x00WEBPVP8L\x0e\x00\x00\x00\x2f\x24\x80\x05\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), Head{webpType, 37, 23, 1, false, 0, 0})
+	f("animated webp", webpAnimation(300, 200, 3), Head{webpType, 300, 200, 3, true, 0, 0, 0})
+	f("lossless webp", []byte("RIFF\x1a\x00\x00\x00WEBPVP8L\x0e\x00\x00\x00\x2f\x24\x80\x05\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), Head{webpType, 37, 23, 1, false, 0, 0, 0})
 }
 
 // webpAnimation returns the chunks of an animation, without its pixels.

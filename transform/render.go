@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"bytes"
 	"fmt"
 	"image"
 	"math"
@@ -36,6 +37,8 @@ type rendering struct {
 	delays []int    // ms, of an animation's frames
 	loops  int      // how often it is shown, 0 for ever
 	notes  *notes   // what of the original's metadata is kept
+
+	decoded *image.NRGBA // the original, where Go decodes it
 
 	source  asset.Size // the picture as stored
 	exif    int
@@ -117,7 +120,12 @@ func (x *rendering) eachPixels(do func(*image.NRGBA) error) error {
 }
 
 // open reads the header with libvips, which has the last word on the size and on the number of pages.
-func open(x *rendering) error {
+func open(x *rendering) (err error) {
+	if x.MediaType == svgType {
+		if x.bytes, err = svgDocument(x.bytes); err != nil {
+			return err
+		}
+	}
 	if err := x.openPage(0); err != nil {
 		return err
 	}
@@ -159,10 +167,24 @@ func tooLarge(what string, s asset.Size, limit int64) error {
 // loadWith opens the original with the loader of its media type. The loader that govips chooses by the magic bytes is
 // the same, because both look at the same bytes at offset 0.
 func (x *rendering) loadWith(params *vips.ImportParams) (*vips.ImageRef, error) {
+	if decode := decoders[x.MediaType]; decode != nil {
+		return x.decode(decode)
+	}
 	if got := vips.DetermineImageType(x.bytes); got != loaders[x.MediaType] {
 		return nil, fmt.Errorf("libvips takes the %s for type %d", x.MediaType, got)
 	}
 	return vips.LoadImageFromBuffer(x.bytes, params)
+}
+
+// decode is for what libvips does not load. The pixels are kept, as the original is loaded more than once.
+func (x *rendering) decode(how func(*scanner, []byte) (*image.NRGBA, error)) (p *vips.ImageRef, err error) {
+	if x.decoded == nil {
+		if x.decoded, err = how(&scanner{r: bytes.NewReader(x.bytes), size: int64(len(x.bytes))}, x.bytes); err != nil {
+			return nil, err
+		}
+	}
+	f := frame{pix: x.decoded, bands: 3} // alpha stays where there is some
+	return f.picture()
 }
 
 // params are the loader's options: each loader knows only its own. A truncated picture is an error everywhere.
@@ -182,10 +204,10 @@ func (x *rendering) moves() bool {
 	return x.pages > 1 && (x.MediaType == gifType || x.MediaType == webpType) && !v.Still && v.Page == 0 && encoders[v.Format].moves
 }
 
-// orient begins with what EXIF says; libheif has done so already with the pictures that it loads.
+// orient begins with what EXIF says. libheif and libjxl turn the pictures that they load as their files say, where EXIF has no say.
 func orient(x *rendering) error {
 	switch x.MediaType {
-	case heicType, heifType, avifType:
+	case heicType, heifType, avifType, jxlType:
 	default:
 		x.upright = fromEXIF(x.exif)
 	}
@@ -275,6 +297,12 @@ func load(x *rendering) error {
 		}
 	case pdfType:
 		params.Density.Set(int(math.Ceil(72 * scale)))
+	case svgType:
+		p, err := x.drawSVG(target, from)
+		if err != nil {
+			return err
+		}
+		return x.split(p)
 	}
 	if x.moves() {
 		params.NumPages.Set(-1)
