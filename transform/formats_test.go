@@ -339,7 +339,7 @@ func TestBitmaps(t *testing.T) {
 		"24 bits":      bmpOf(info(w, h, 24, 0, 0), nil, storedRows(w, h, 24, inFields(w, h, [4]int{8, 8, 8, 0}))),
 		"32 bits":      bmpOf(info(w, h, 32, 0, 0), nil, storedRows(w, h, 32, inFields(w, h, [4]int{8, 8, 8, 0}))),
 		"V4 and alpha": bmpOf(v4(0xff000000), nil, storedRows(w, h, 32, inFields(w, h, [4]int{8, 8, 8, 8}))),
-		"fields":       bmpOf(append(info(w, h, 32, 6, 0), masks(0x3fc00000, 0x3fc000, 0xff, 0)...), nil, storedRows(w, h, 32, func(x, y int) uint32 {
+		"fields": bmpOf(append(info(w, h, 32, 6, 0), masks(0x3fc00000, 0x3fc000, 0xff, 0)...), nil, storedRows(w, h, 32, func(x, y int) uint32 {
 			c := quarterColors[q(x, y)]
 			return uint32(c.R)<<22 | uint32(c.G)<<14 | uint32(c.B)
 		})),
@@ -574,7 +574,9 @@ func TestSVGEmbedded(t *testing.T) {
 	of := func(body string) []byte {
 		return []byte(`<svg ` + svgSpaceAttribute + ` xmlns:xlink="http://www.w3.org/1999/xlink" width="40" height="40">` + body + `</svg>`)
 	}
-	data := func(kind string, p []byte) string { return "data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(p) }
+	data := func(kind string, p []byte) string {
+		return "data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(p)
+	}
 	in := func(url string) []byte { return of(`<image width="40" height="40" xlink:href="` + url + `"/>`) }
 	for name, p := range map[string]string{"png": data("image/png", pngOf(t, quarters(20, 20))), "jpeg": data("image/jpeg", jpegOf(t, quarters(32, 32)))} {
 		if m := b.picture(t, in(p), asset.Variant{Format: asset.PNG}); whichQuarters(m) != "rgby" {
