@@ -61,9 +61,6 @@ func TestCorpora(t *testing.T) {
 	if len(files) == 0 {
 		t.Skip("there are no files")
 	}
-	if os.Getenv("ASSETMATRIX_CORPORA") == "" { // all of them take minutes
-		files = everyTenth(files)
-	}
 	b := newBench(t, nil)
 	tally := &tally{n: map[string]int{}}
 	var all sync.WaitGroup
@@ -112,13 +109,6 @@ func TestNothingOnDisk(t *testing.T) {
 	if _, fault := errors.AsType[*asset.Fault](err); err != nil && !fault {
 		t.Error(err)
 	}
-}
-
-func everyTenth(files []string) (some []string) {
-	for i := 0; i < len(files); i += 10 {
-		some = append(some, files[i])
-	}
-	return some
 }
 
 // hostileDeadline is how long an answer may take: the render's own deadline, and the wait for another's.

@@ -671,3 +671,122 @@ func TestUnknownFormat(t *testing.T) {
 		t.Errorf("missing: %v", read)
 	}
 }
+
+// A heifItem is a picture in a HEIF file.
+type heifItem struct {
+	size         asset.Size
+	config, data []byte
+	turned       bool // anticlockwise by a quarter when it is shown (irot)
+}
+
+// itemOf takes the first picture out of an AVIF that libvips wrote.
+func itemOf(t testing.TB, avif []byte, size asset.Size) heifItem {
+	t.Helper()
+	config, iloc := bytes.Index(avif, []byte("av1C")), bytes.Index(avif, []byte("iloc"))
+	if config < 0 || iloc < 0 {
+		t.Fatal("no AVIF as it was known")
+	}
+	length := int(binary.BigEndian.Uint32(avif[config-4:]))
+	extent := avif[iloc+12:] // behind version, sizes and count: id, data reference, base, count, offset, length
+	if !bytes.HasPrefix(avif[iloc+4:], []byte("\x00\x00\x00\x00\x44\x40")) {
+		t.Fatal("no iloc as it was known")
+	}
+	off := binary.BigEndian.Uint32(extent[4:]) + binary.BigEndian.Uint32(extent[10:])
+	return heifItem{size: size, config: avif[config-4 : config-4+length], data: avif[off : off+binary.BigEndian.Uint32(extent[14:])]}
+}
+
+// heifOf writes a file of pictures, of which the others are small ones of the first (ISO/IEC 23008-12 §6).
+func heifOf(items ...heifItem) []byte {
+	box := func(kind string, body ...[]byte) []byte {
+		b := bytes.Join(body, nil)
+		return append(append(binary.BigEndian.AppendUint32(nil, uint32(8+len(b))), kind...), b...)
+	}
+	full := make([]byte, 4)
+	u16 := func(n int) []byte { return binary.BigEndian.AppendUint16(nil, uint16(n)) }
+	u32 := func(n int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) }
+	ftyp := box("ftyp", []byte("avif\x00\x00\x00\x00avifmif1"))
+	meta := func(start int) []byte {
+		iloc, infe, ipco, ipma, thmb := [][]byte{full, {0x44, 0}, u16(len(items))}, [][]byte{full, u16(len(items))}, [][]byte(nil), [][]byte{full, u32(len(items))}, [][]byte{full}
+		for i, item := range items {
+			iloc = append(iloc, u16(i+1), u16(0), u16(1), u32(start), u32(len(item.data)))
+			start += len(item.data)
+			infe = append(infe, box("infe", []byte{2, 0, 0, 0}, u16(i+1), u16(0), []byte("av01\x00")))
+			first := byte(len(ipco) + 1)
+			turn := byte(0)
+			if item.turned {
+				turn = 1
+			}
+			ipco = append(ipco, item.config, box("ispe", full, u32(item.size.Width), u32(item.size.Height)), box("irot", []byte{turn}))
+			ipma = append(ipma, u16(i+1), []byte{3, 0x80 | first, first + 1, 0x80 | first + 2})
+			if i > 0 {
+				thmb = append(thmb, box("thmb", u16(i+1), u16(1), u16(1)))
+			}
+		}
+		hdlr := box("hdlr", full, full, []byte("pict"), make([]byte, 13))
+		return box("meta", full, hdlr, box("pitm", full, u16(1)), box("iloc", iloc...), box("iinf", infe...), box("iref", thmb...), box("iprp", box("ipco", ipco...), box("ipma", ipma...)))
+	}
+	out := append(ftyp, meta(len(ftyp)+len(meta(0))+8)...)
+	var data [][]byte
+	for _, item := range items {
+		data = append(data, item.data)
+	}
+	return append(out, box("mdat", data...)...)
+}
+
+func (b *bench) heifItem(t testing.TB, m *image.NRGBA, turned bool) heifItem {
+	t.Helper()
+	avif, err := b.render(t, pngOf(t, m), asset.Variant{Format: asset.AVIF, Quality: 90})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := itemOf(t, avif, asset.Size{Width: m.Rect.Dx(), Height: m.Rect.Dy()})
+	i.turned = turned
+	return i
+}
+
+// TestHEIFTurned: how a picture is to be turned is said once, by irot, and done once.
+func TestHEIFTurned(t *testing.T) {
+	b := newBench(t, nil)
+	original := heifOf(b.heifItem(t, quarters(96, 64), true))
+	if h, err := Header(bytes.NewReader(original), int64(len(original))); err != nil || h.Width != 96 || h.Height != 64 {
+		t.Errorf("%+v, %v", h, err)
+	}
+	m := b.picture(t, original, asset.Variant{Format: asset.PNG})
+	if m.Bounds().Size() != image.Pt(64, 96) || whichQuarters(m) != "gyrb" { // the right side comes to the top
+		t.Errorf("%s in %v", whichQuarters(m), m.Bounds().Size())
+	}
+	if _, pic, err := b.probe(t, original); err != nil || pic.Width != 64 || pic.Height != 96 || pic.Orientation != 1 {
+		t.Errorf("%+v, %v", pic, err)
+	}
+}
+
+// TestHEIFSmall: a small picture in the file is decoded in place of the large one, where it is large enough and the same.
+func TestHEIFSmall(t *testing.T) {
+	b := newBench(t, nil)
+	flat := func(w, h int) *image.NRGBA { // so that it can be told
+		m := image.NewNRGBA(image.Rect(0, 0, w, h))
+		draw.Draw(m, m.Rect, image.NewUniform(quarterColors[3]), image.Point{}, draw.Src)
+		return m
+	}
+	large, small, square := b.heifItem(t, quarters(640, 480), false), b.heifItem(t, flat(160, 120), false), b.heifItem(t, flat(160, 160), false)
+	f := func(original []byte, v asset.Variant, want string) {
+		t.Helper()
+		v.Format = asset.PNG
+		if got := whichQuarters(b.picture(t, original, v)); got != want {
+			t.Errorf("%+v: %s, want %s", v, got, want)
+		}
+	}
+	both := heifOf(large, small)
+	f(both, asset.Variant{Width: 160}, "yyyy")
+	f(both, asset.Variant{Width: 120, Height: 120, Fit: asset.Cover}, "yyyy")
+	f(both, asset.Variant{Width: 161}, "rgby")
+	f(both, asset.Variant{Width: 120, Height: 121, Fit: asset.Cover}, "rgby")
+	f(both, asset.Variant{Width: 100, Rect: asset.Rect{W: asset.Length{Percent: true, Value: 100_000}, H: asset.Length{Percent: true, Value: 100_000}}}, "rgby")
+	f(heifOf(large, square), asset.Variant{Width: 100}, "rgby")
+	f(heifOf(large), asset.Variant{Width: 100}, "rgby")
+	turned, turnedSmall := b.heifItem(t, quarters(640, 480), true), b.heifItem(t, quarters(160, 120), true)
+	f(heifOf(turned, turnedSmall), asset.Variant{Width: 100}, "gyrb")
+	if _, pic, err := b.probe(t, both); err != nil || pic.Width != 640 || pic.Dominant == "#efdc28" {
+		t.Errorf("a probe looked at the small one: %+v, %v", pic, err)
+	}
+}

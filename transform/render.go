@@ -297,6 +297,13 @@ func load(x *rendering) error {
 		}
 	case pdfType:
 		params.Density.Set(int(math.Ceil(72 * scale)))
+	case heicType, heifType, avifType:
+		if p, err := x.smallHEIF(params, target); p != nil || err != nil {
+			if err != nil {
+				return err
+			}
+			return x.split(p)
+		}
 	case svgType:
 		p, err := x.drawSVG(target, from)
 		if err != nil {
@@ -313,6 +320,27 @@ func load(x *rendering) error {
 		return err
 	}
 	return x.split(p)
+}
+
+// smallHEIF opens the small picture that a HEIF file has beside the large one (ISO/IEC 23008-12 §6.4.4), as cameras make it, where
+// that is the same picture and large enough; nil where it is not. A probe looks at the large one: it must be whole.
+func (x *rendering) smallHEIF(params *vips.ImportParams, target asset.Size) (*vips.ImageRef, error) {
+	if x.Probe || x.group.Rect != (asset.Rect{}) {
+		return nil, nil
+	}
+	small := *params
+	small.HeifThumbnail.Set(true)
+	p, err := x.loadWith(&small)
+	if err != nil {
+		return nil, err
+	}
+	w, h := p.Width(), p.Height()
+	skew := math.Abs(float64(w)*float64(x.source.Height) - float64(h)*float64(x.source.Width))
+	if w < target.Width || h < target.Height || skew > float64(max(x.source.Width, x.source.Height)) { // by more than rounding does
+		p.Close()
+		return nil, nil
+	}
+	return p, nil
 }
 
 // stored is what is used of the stored picture.
