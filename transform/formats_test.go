@@ -200,7 +200,8 @@ func TestSniffFormats(t *testing.T) {
 	f("<SVG "+space+">", "")
 	f("<svg "+space, "")
 	f("<html><svg "+space+">", "")
-	f("<!DOCTYPE html><svg "+space+"><script>", svgType) // whatever it is for, XML is what it says
+	f("<!DOCTYPE html><svg "+space+"><script>", "")
+	f("<!DOCTYPE s:svg[<!ENTITY a 'b'>]><s:svg xmlns:s='http://www.w3.org/2000/svg'>", svgType)
 	f("<html xmlns='http://www.w3.org/2000/svg'>", "")
 	f("text <svg "+space+">", "")
 	f("<!-- <svg "+space+"> -->", "")
@@ -606,7 +607,11 @@ func TestSVGEmbedded(t *testing.T) {
 	f("entities", []byte(`<!DOCTYPE svg [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><svg `+svgSpaceAttribute+` width="9" height="9"><text>&b;</text></svg>`), asset.ErrUndecodable)
 	f("an entity", of(`<text>&b;</text>`), asset.ErrUndecodable)
 	f("a late document type", of(`<g/><!DOCTYPE svg [<!ENTITY b "c">]>`), asset.ErrUndecodable)
-	f("too deep", of(strings.Repeat("<g>", 1000)+strings.Repeat("</g>", 1000)), asset.ErrUndecodable)
+	deep := of(strings.Repeat("<g>", maxSVGDepth) + strings.Repeat("</g>", maxSVGDepth)) // and the root
+	f("too deep", deep, asset.ErrUndecodable)
+	if _, err := b.render(t, deep, asset.Variant{Format: asset.PNG}); !strings.Contains(fmt.Sprint(err), "nested too deep") {
+		t.Errorf("too deep: %v", err)
+	}
 	f("UTF-7", []byte(`<?xml version="1.0" encoding="UTF-7"?><svg `+svgSpaceAttribute+` width="9" height="9"/>`), asset.ErrUndecodable)
 	f("too wide", []byte(`<svg `+svgSpaceAttribute+` width="40000" height="9"/>`), asset.ErrTooLarge)
 	f("too many pixels", []byte(`<svg `+svgSpaceAttribute+` width="20000" height="20000"/>`), asset.ErrTooLarge)
@@ -768,7 +773,7 @@ func TestHEIFSmall(t *testing.T) {
 		draw.Draw(m, m.Rect, image.NewUniform(quarterColors[3]), image.Point{}, draw.Src)
 		return m
 	}
-	large, small, square := b.heifItem(t, quarters(640, 480), false), b.heifItem(t, flat(160, 120), false), b.heifItem(t, flat(160, 160), false)
+	large, small, other := b.heifItem(t, quarters(640, 480), false), b.heifItem(t, flat(160, 120), false), b.heifItem(t, flat(160, 112), false)
 	f := func(original []byte, v asset.Variant, want string) {
 		t.Helper()
 		v.Format = asset.PNG
@@ -780,13 +785,18 @@ func TestHEIFSmall(t *testing.T) {
 	f(both, asset.Variant{Width: 160}, "yyyy")
 	f(both, asset.Variant{Width: 120, Height: 120, Fit: asset.Cover}, "yyyy")
 	f(both, asset.Variant{Width: 161}, "rgby")
+	f(both, asset.Variant{Width: 161, Height: 60, Fit: asset.Squeeze}, "rgby")
 	f(both, asset.Variant{Width: 120, Height: 121, Fit: asset.Cover}, "rgby")
 	f(both, asset.Variant{Width: 100, Rect: asset.Rect{W: asset.Length{Percent: true, Value: 100_000}, H: asset.Length{Percent: true, Value: 100_000}}}, "rgby")
-	f(heifOf(large, square), asset.Variant{Width: 100}, "rgby")
+	f(heifOf(large, other), asset.Variant{Width: 100}, "rgby")
 	f(heifOf(large), asset.Variant{Width: 100}, "rgby")
 	turned, turnedSmall := b.heifItem(t, quarters(640, 480), true), b.heifItem(t, quarters(160, 120), true)
 	f(heifOf(turned, turnedSmall), asset.Variant{Width: 100}, "gyrb")
-	if _, pic, err := b.probe(t, both); err != nil || pic.Width != 640 || pic.Dominant == "#efdc28" {
-		t.Errorf("a probe looked at the small one: %+v, %v", pic, err)
+	_, alone, err := b.probe(t, heifOf(large))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, pic, err := b.probe(t, both); err != nil || *pic != *alone {
+		t.Errorf("a probe looked at the small one: %+v, not %+v, %v", pic, alone, err)
 	}
 }

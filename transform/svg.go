@@ -49,6 +49,9 @@ func isSVG(head []byte) bool {
 	return err == nil
 }
 
+// doctype is the document type of SVG, and not that of HTML: it names the root element.
+var doctype = regexp.MustCompile(`^DOCTYPE\s+(\w+:)?svg(\s|\[|$)`)
+
 var errNoSVG = errors.New("it has no svg element at its beginning")
 
 // readSVGRoot reads what is before the root element and its start tag, of which b has all.
@@ -75,6 +78,9 @@ func readSVGRoot(b []byte) (root svgRoot, err error) {
 				root.encoding = encodingOf(t.Inst)
 			}
 		case xml.Directive:
+			if !doctype.Match(t) {
+				return root, errNoSVG
+			}
 			root.entities = root.entities || bytes.IndexByte(t, '[') >= 0
 		case xml.CharData:
 			if len(bytes.TrimSpace(t)) > 0 {
