@@ -3,7 +3,7 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help deps build run test lint bench bench-peers bench-go soak fuzz clean
+.PHONY: help deps build run test lint bench bench-peers bench-go soak fuzz corpora clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ soak: deps ## the long forms of the crash tests: 200 kills, 25 power losses, a m
 
 fuzz: deps ## each fuzz target for 30 seconds
 	@scripts/fuzz 30s
+
+corpora: deps ## download 1,700 files that fuzzers made to break decoders, and try each of them and Go's own
+	GOFLAGS=-mod=mod go mod download github.com/dvyukov/go-fuzz-corpus@v0.0.0-20190920191254-c42c1b2914c7
+	ASSETMATRIX_CORPORA=1 go test -timeout 30m -run TestCorpora -v ./transform
 
 clean: ## remove bin/ and data/
 	rm -rf bin data

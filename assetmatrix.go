@@ -345,7 +345,7 @@ func (s *System) ControlAddr() net.Addr { return s.controlListener.Addr() }
 func (s *System) Run(ctx context.Context) error {
 	failed := make(chan error, 3)
 	go func() {
-		if err := s.pool.Ready(); err != nil { // an edge does not wait for it to begin with what needs no rendering
+		if err := s.logFormats(); err != nil { // an edge does not wait for it to begin with what needs no rendering
 			failed <- err
 		}
 	}()
@@ -362,6 +362,19 @@ func (s *System) Run(ctx context.Context) error {
 	}
 	err = errors.Join(err, s.drain(), s.close())
 	s.log.Info("stopped")
+	return err
+}
+
+// logFormats says, when the first render worker has come up, what its libvips reads and writes, and what it lacks.
+func (s *System) logFormats() error {
+	written, read, err := s.pool.Formats()
+	if err != nil {
+		return err
+	}
+	s.log.Info("formats", "reads", read, "writes", written)
+	if written, read, err = s.pool.Missing(); err == nil && len(written)+len(read) > 0 {
+		s.log.Warn("formats that this libvips lacks", "reads", read, "writes", written)
+	}
 	return err
 }
 

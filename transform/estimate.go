@@ -19,7 +19,7 @@ var perEncodedPixel = map[asset.Format]int64{
 // estimate returns how many bytes a worker will need to make v of a picture with head h. A probe has the zero variant.
 func estimate(h Head, v asset.Variant) int64 {
 	pixels := int64(h.Width) * int64(h.Height)
-	n := perRender + pixels*int64(h.held) + int64(h.Width)*bufferLines*int64(h.perPixel)
+	n := perRender + h.kept + pixels*int64(h.held) + int64(h.Width)*bufferLines*int64(h.perPixel)
 	if v == (asset.Variant{}) {
 		return n
 	}

@@ -24,6 +24,8 @@ type Head struct {
 	held, perPixel int
 	// orientation is EXIF's, of a JPEG, 0 when it has none.
 	orientation int
+	// kept is how many bytes a decoder keeps apart from those.
+	kept int64
 }
 
 // Header reads the head of the size bytes of r in memory-safe code and bounded time. It reads headers only: their
@@ -55,7 +57,11 @@ func Header(r io.ReaderAt, size int64) (Head, error) {
 	return h, nil
 }
 
+// undecodable leaves a Fault as it is.
 func undecodable(mediaType string, why error) error {
+	if fault, ok := errors.AsType[*asset.Fault](why); ok {
+		return fault
+	}
 	return &asset.Fault{Kind: asset.ErrUndecodable, Detail: fmt.Sprintf("the %s is damaged or incomplete: %v", mediaType, why)}
 }
 
@@ -90,6 +96,10 @@ var headers = map[string]func(*scanner, *Head) error{
 	heicType: isoHeader,
 	heifType: isoHeader,
 	pdfType:  pdfHeader,
+	jxlType:  jxlHeader,
+	bmpType:  bmpHeader,
+	icoType:  icoHeader,
+	svgType:  svgHeader,
 }
 
 var (

@@ -50,29 +50,29 @@ func TestHeader(t *testing.T) {
 	f := func(name string, original []byte, want Head) {
 		t.Helper()
 		h, err := Header(bytes.NewReader(original), int64(len(original)))
-		h.held, h.perPixel = 0, 0
+		h.held, h.perPixel, h.kept = 0, 0, 0
 		if err != nil || h != want {
 			t.Errorf("%s: %+v, %v, want %+v", name, h, err, want)
 		}
 	}
 	m := photo(37, 23)
-	f("jpeg", jpegOf(t, m), Head{jpegType, 37, 23, 1, false, 0, 0, 0})
-	f("jpeg with EXIF", oriented(jpegOf(t, m), 6), Head{jpegType, 37, 23, 1, false, 0, 0, 6})
-	f("png", pngOf(t, m), Head{pngType, 37, 23, 1, false, 0, 0, 0})
-	f("tiff", tiffOf(t, m), Head{tiffType, 37, 23, 1, false, 0, 0, 0})
-	f("gif", gifOf(t, 37, 23, 1), Head{gifType, 37, 23, 1, false, 0, 0, 0})
-	f("animated gif", gifOf(t, 37, 23, 9), Head{gifType, 37, 23, 9, true, 0, 0, 0})
-	f("pdf", pdfOf(37, 23, 2), Head{pdfType, 0, 0, 1, false, 0, 0, 0})
+	f("jpeg", jpegOf(t, m), Head{jpegType, 37, 23, 1, false, 0, 0, 0, 0})
+	f("jpeg with EXIF", oriented(jpegOf(t, m), 6), Head{jpegType, 37, 23, 1, false, 0, 0, 6, 0})
+	f("png", pngOf(t, m), Head{pngType, 37, 23, 1, false, 0, 0, 0, 0})
+	f("tiff", tiffOf(t, m), Head{tiffType, 37, 23, 1, false, 0, 0, 0, 0})
+	f("gif", gifOf(t, 37, 23, 1), Head{gifType, 37, 23, 1, false, 0, 0, 0, 0})
+	f("animated gif", gifOf(t, 37, 23, 9), Head{gifType, 37, 23, 9, true, 0, 0, 0, 0})
+	f("pdf", pdfOf(37, 23, 2), Head{pdfType, 0, 0, 1, false, 0, 0, 0, 0})
 	b := newBench(t, nil)
 	for _, format := range []asset.Format{asset.JPEG, asset.PNG, asset.WebP, asset.AVIF} {
 		out, err := b.render(t, pngOf(t, m), asset.Variant{Format: format})
 		if err != nil {
 			t.Fatal(err)
 		}
-		f(format.String(), out, Head{format.MediaType(), 37, 23, 1, false, 0, 0, 0})
+		f(format.String(), out, Head{format.MediaType(), 37, 23, 1, false, 0, 0, 0, 0})
 	}
-	f("animated webp", webpAnimation(300, 200, 3), Head{webpType, 300, 200, 3, true, 0, 0, 0})
-	f("lossless webp", []byte("RIFF\x1a\x00\x00\x00WEBPVP8L\x0e\x00\x00\x00\x2f\x24\x80\x05\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), Head{webpType, 37, 23, 1, false, 0, 0, 0})
+	f("animated webp", webpAnimation(300, 200, 3), Head{webpType, 300, 200, 3, true, 0, 0, 0, 0})
+	f("lossless webp", []byte("RIFF\x1a\x00\x00\x00WEBPVP8L\x0e\x00\x00\x00\x2f\x24\x80\x05\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), Head{webpType, 37, 23, 1, false, 0, 0, 0, 0})
 }
 
 // webpAnimation returns the chunks of an animation, without its pixels.
@@ -140,13 +140,28 @@ func TestEstimate(t *testing.T) {
 	}
 }
 
-func FuzzHeader(f *testing.F) {
+// seeds are small files of every type.
+func seeds(f *testing.F) [][]byte {
+	f.Helper()
 	m := image.NewNRGBA(image.Rect(0, 0, 3, 2))
 	var tif bytes.Buffer
 	if err := tiff.Encode(&tif, m, nil); err != nil {
 		f.Fatal(err)
 	}
-	for _, seed := range [][]byte{jpegOf(f, m), pngOf(f, m), gifOf(f, 3, 2, 2), tif.Bytes(), pdfOf(9, 9, 1), webpAnimation(3, 2, 2), []byte("\x00\x00\x00\x10ftypavif\x00\x00\x00\x00\x00\x00\x00\x14ispe\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x02")} {
+	code := append([]byte(jxlCode), packed([][2]int{{0, 1}, {0, 2}, {1, 9}, {0, 3}, {0, 2}, {2, 9}, {0, 1}, {1, 1}, {0, 3}, {1, 1}, {1, 1}, {3, 5}, {7, 3}, {0, 1}, {1, 1}})...)
+	return [][]byte{
+		jpegOf(f, m), pngOf(f, m), gifOf(f, 3, 2, 2), tif.Bytes(), pdfOf(9, 9, 1), webpAnimation(3, 2, 2),
+		[]byte("\x00\x00\x00\x10ftypavif\x00\x00\x00\x00\x00\x00\x00\x14ispe\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x02"),
+		[]byte("\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00mif1heic\x00\x00\x00\x30meta\x00\x00\x00\x00\x00\x00\x00\x24iprp\x00\x00\x00\x1cipco\x00\x00\x00\x14ispe\x00\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x02"),
+		code, boxed(code, 1), boxed(code, 2),
+		bmpLibrary(f, m), bmpOf(info(22, 14, 8, 1, 4), quarterColors[:], runs(22, 14, 8)), bmpOf([]byte{12, 0, 0, 0, 3, 0, 2, 0, 1, 0, 24, 0}, nil, make([]byte, 24)),
+		icoOf(iconOf(8, 8, 4)), icoOf(iconOf(4, 4, 32), pngOf(f, m)),
+		svgOf(`width="3" height="2"`), []byte("\xef\xbb\xbf<s:svg xmlns:s='http://www.w3.org/2000/svg' viewBox='0 0 3 2'/>"),
+	}
+}
+
+func FuzzHeader(f *testing.F) {
+	for _, seed := range seeds(f) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -163,6 +178,47 @@ func FuzzHeader(f *testing.F) {
 		}
 		if err == nil && DefaultConfig().check(h) == nil && estimate(h, asset.Variant{Width: 400, Format: asset.AVIF}) < 0 {
 			t.Errorf("%+v costs less than nothing", h)
+		}
+	})
+}
+
+// FuzzSniff: no bytes make it panic, and nothing but the beginning decides.
+func FuzzSniff(f *testing.F) {
+	for _, seed := range seeds(f) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		mediaType := Sniff(b)
+		if mediaType != "" && headers[mediaType] == nil {
+			t.Errorf("%q has no header", mediaType)
+		}
+		if len(b) >= sniffLen && Sniff(append(bytes.Clone(b), "<svg more"...)) != mediaType {
+			t.Errorf("%q by what follows", mediaType)
+		}
+	})
+}
+
+// FuzzDecode: the decoders that are in Go return an error or all pixels, of whatever Header lets through.
+func FuzzDecode(f *testing.F) {
+	for _, seed := range seeds(f) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		h, err := Header(bytes.NewReader(b), int64(len(b)))
+		if err != nil || int64(h.Width)*int64(h.Height) > 1<<20 {
+			return
+		}
+		if h.MediaType == svgType {
+			document, err := svgDocument(b)
+			if err == nil && Sniff(document) != svgType {
+				t.Errorf("%q became %q", b, document)
+			}
+		}
+		if decode := decoders[h.MediaType]; decode != nil {
+			m, err := decode(&scanner{r: bytes.NewReader(b), size: int64(len(b))}, b)
+			if err == nil && (m.Rect.Dx() != h.Width || m.Rect.Dy() != h.Height) {
+				t.Errorf("%v of %+v", m.Rect, h)
+			}
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
@@ -181,6 +182,24 @@ func (p *Pool) Formats() (written, read []string, err error) {
 	return p.formats, p.types, nil
 }
 
+// Missing returns what a libvips with everything would write and read more than this one does, in the terms of [Pool.Formats].
+func (p *Pool) Missing() (written, read []string, err error) {
+	if err := p.Ready(); err != nil {
+		return nil, nil, err
+	}
+	for _, f := range slices.Sorted(maps.Keys(encoders)) {
+		if !slices.Contains(p.formats, f.String()) {
+			written = append(written, f.String())
+		}
+	}
+	for _, t := range slices.Sorted(maps.Keys(headers)) {
+		if !slices.Contains(p.types, t) {
+			read = append(read, t)
+		}
+	}
+	return written, read, nil
+}
+
 // overlays looks at the originals of the watermarks of v, whose names are digests by now, and returns how many bytes they add.
 func (p *Pool) overlays(ctx context.Context, v asset.Variant) (over []*original, heads []overlay, bytes int64, err error) {
 	if v.Watermark.Name == "" && v.Then == "" {
@@ -334,14 +353,18 @@ func (p *Pool) probe(ctx context.Context, h Head, f *os.File, size int64) (*asse
 // cannot be loaded here, the error wraps ErrMediaType and the head has the type.
 func (p *Pool) head(r io.ReaderAt, size int64) (Head, error) {
 	h, err := Header(r, size)
-	if err != nil {
+	if err != nil && !errors.Is(err, asset.ErrMediaType) {
 		return h, err
 	}
 	if err := p.Ready(); err != nil {
 		return h, fmt.Errorf("%w: %w", asset.ErrUnavailable, err)
 	}
 	if !slices.Contains(p.types, h.MediaType) {
-		return h, &asset.Fault{Kind: asset.ErrMediaType, Detail: h.MediaType + " cannot be rendered here"}
+		detail := h.MediaType + " cannot be rendered here: this libvips has no loader for it"
+		if h.MediaType == "" {
+			detail = "the bytes are no picture of a known type"
+		}
+		return h, &asset.Fault{Kind: asset.ErrMediaType, Detail: detail, Allowed: strings.Join(p.types, ", ")}
 	}
 	return h, p.cfg.check(h)
 }

@@ -45,6 +45,9 @@ func (x *rendering) lookAtAll(pic *asset.Picture) (err error) {
 	if pic.Alpha, err = x.transparent(); err != nil {
 		return err
 	}
+	if pic.Drawn = x.MediaType == svgType; pic.Drawn {
+		return nil
+	}
 	if pic.Drawn, err = x.drawn(); err != nil {
 		return err
 	}

@@ -55,13 +55,14 @@ func largest(most float64, falling ...int) int {
 	return 1
 }
 
-// dear reports whether it takes long to decode the picture, which is a still and has pixels of its own.
+// dear reports whether it takes long to decode the picture, which is a still and not drawn at the size it is asked for.
 func (h Head) dear() bool {
 	least := int64(minReduced)
 	if baseline := h.MediaType == jpegType && h.held == 0; baseline {
 		least = minReducedBaseline
 	}
-	return h.MediaType != pdfType && h.Frames == 1 && !h.Animated && h.stored().Pixels() >= least
+	drawn := h.MediaType == pdfType || h.MediaType == svgType
+	return !drawn && h.Frames == 1 && !h.Animated && h.stored().Pixels() >= least
 }
 
 // reducedKey names a reduction.

@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"bytes"
 	"fmt"
 	"image"
 	"math"
@@ -38,6 +39,8 @@ type rendering struct {
 	delays []int    // ms, of an animation's frames
 	loops  int      // how often it is shown, 0 for ever
 	notes  *notes   // what of the original's metadata is kept
+
+	decoded *image.NRGBA // the original, where Go decodes it
 
 	source  asset.Size // the picture as stored
 	exif    int
@@ -122,7 +125,12 @@ func (x *rendering) eachPixels(do func(*image.NRGBA) error) error {
 }
 
 // open reads the header with libvips, which has the last word on the size and on the number of pages.
-func open(x *rendering) error {
+func open(x *rendering) (err error) {
+	if x.MediaType == svgType {
+		if x.bytes, err = svgDocument(x.bytes); err != nil {
+			return err
+		}
+	}
 	if err := x.openPage(0); err != nil {
 		return err
 	}
@@ -167,10 +175,24 @@ func tooLarge(what string, s asset.Size, limit int64) error {
 // loadWith opens the original with the loader of its media type. The loader that govips chooses by the magic bytes is
 // the same, because both look at the same bytes at offset 0.
 func (x *rendering) loadWith(params *vips.ImportParams) (*vips.ImageRef, error) {
+	if decode := decoders[x.MediaType]; decode != nil {
+		return x.decode(decode)
+	}
 	if got := vips.DetermineImageType(x.bytes); got != loaders[x.MediaType] {
 		return nil, fmt.Errorf("libvips takes the %s for type %d", x.MediaType, got)
 	}
 	return vips.LoadImageFromBuffer(x.bytes, params)
+}
+
+// decode is for what libvips does not load. The pixels are kept, as the original is loaded more than once.
+func (x *rendering) decode(how func(*scanner, []byte) (*image.NRGBA, error)) (p *vips.ImageRef, err error) {
+	if x.decoded == nil {
+		if x.decoded, err = how(&scanner{r: bytes.NewReader(x.bytes), size: int64(len(x.bytes))}, x.bytes); err != nil {
+			return nil, err
+		}
+	}
+	f := frame{pix: x.decoded, bands: 3} // alpha stays where there is some
+	return f.picture()
 }
 
 // params are the loader's options: each loader knows only its own. A truncated picture is an error everywhere.
@@ -198,10 +220,10 @@ func orient(x *rendering) error {
 	return nil
 }
 
-// oriented reports whether the loader has done what EXIF says, as libheif does with the pictures that it loads.
+// oriented reports whether the loader has turned the picture: libheif and libjxl do as their files say, where EXIF has no say.
 func (x *rendering) oriented() bool {
 	switch x.MediaType {
-	case heicType, heifType, avifType:
+	case heicType, heifType, avifType, jxlType:
 		return true
 	}
 	return false
@@ -290,6 +312,19 @@ func load(x *rendering) error {
 		}
 	case pdfType:
 		params.Density.Set(int(math.Ceil(72 * scale)))
+	case heicType, heifType, avifType:
+		if p, err := x.smallHEIF(params, target); p != nil || err != nil {
+			if err != nil {
+				return err
+			}
+			return x.split(p)
+		}
+	case svgType:
+		p, err := x.drawSVG(target, from)
+		if err != nil {
+			return err
+		}
+		return x.split(p)
 	}
 	if x.moves() {
 		params.NumPages.Set(-1)
@@ -300,6 +335,27 @@ func load(x *rendering) error {
 		return err
 	}
 	return x.split(p)
+}
+
+// smallHEIF opens the small picture that a HEIF file has beside the large one (ISO/IEC 23008-12 §6.4.4), as cameras make it, where
+// that is the same picture and large enough; nil where it is not. A probe looks at the large one: it must be whole.
+func (x *rendering) smallHEIF(params *vips.ImportParams, target asset.Size) (*vips.ImageRef, error) {
+	if x.Probe || x.group.Rect != (asset.Rect{}) {
+		return nil, nil
+	}
+	small := *params
+	small.HeifThumbnail.Set(true)
+	p, err := x.loadWith(&small)
+	if err != nil {
+		return nil, err
+	}
+	w, h := p.Width(), p.Height()
+	skew := math.Abs(float64(w)*float64(x.source.Height) - float64(h)*float64(x.source.Width))
+	if w < target.Width || h < target.Height || skew > float64(max(x.source.Width, x.source.Height)) { // by more than rounding does
+		p.Close()
+		return nil, nil
+	}
+	return p, nil
 }
 
 // stored is what is used of the stored picture.

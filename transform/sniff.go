@@ -5,11 +5,12 @@ import (
 	"encoding/binary"
 )
 
-// sniffLen is how many bytes [Sniff] looks at.
-const sniffLen = 512
+// sniffLen is how many bytes [Sniff] looks at: SVG's root element may stand behind a long comment.
+const sniffLen = 4096
 
 // Sniff returns the media type that the first bytes of a file prove, from the allow-list of what may be rendered, and
-// "" for everything else. It never guesses: a type is returned only for its magic bytes at offset 0.
+// "" for everything else. It never guesses: a type is returned only for its magic bytes at offset 0, or for XML whose root
+// element is svg in the namespace of SVG. The magic of BMP and of ICO is short; what follows it must fit, too.
 func Sniff(head []byte) string {
 	for _, m := range magics {
 		if bytes.HasPrefix(head, []byte(m.magic)) {
@@ -18,6 +19,14 @@ func Sniff(head []byte) string {
 	}
 	if len(head) >= 16 && string(head[:4]) == "RIFF" && string(head[8:12]) == "WEBP" {
 		return webpType
+	}
+	switch {
+	case isBMP(head):
+		return bmpType
+	case isICO(head):
+		return icoType
+	case isSVG(head):
+		return svgType
 	}
 	return sniffBrands(head)
 }
@@ -32,6 +41,10 @@ const (
 	heicType = "image/heic"
 	heifType = "image/heif"
 	pdfType  = "application/pdf"
+	jxlType  = "image/jxl"
+	bmpType  = "image/bmp"
+	icoType  = "image/vnd.microsoft.icon"
+	svgType  = "image/svg+xml"
 )
 
 var magics = []struct{ magic, mediaType string }{
@@ -42,6 +55,8 @@ var magics = []struct{ magic, mediaType string }{
 	{"II*\x00", tiffType},
 	{"MM\x00*", tiffType},
 	{"%PDF-", pdfType},
+	{jxlCode, jxlType},
+	{jxlSignature, jxlType},
 }
 
 // brands maps the brands of ISO/IEC 23008-12 (HEIF) and of AVIF that name a codec to media types.

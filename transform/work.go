@@ -3,6 +3,7 @@ package transform
 import (
 	"errors"
 	"fmt"
+	"image"
 	"io"
 	"maps"
 	"net"
@@ -136,12 +137,22 @@ var loaders = map[string]vips.ImageType{
 	heicType: vips.ImageTypeHEIF,
 	heifType: vips.ImageTypeHEIF,
 	pdfType:  vips.ImageTypePDF,
+	jxlType:  vips.ImageTypeJXL,
+	svgType:  vips.ImageTypeSVG,
 }
 
-// loadable returns the media types that this libvips has a loader for.
+// decoders decode in Go what libvips has no loader for but ImageMagick's, which is not used.
+var decoders = map[string]func(in *scanner, b []byte) (*image.NRGBA, error){
+	bmpType: decodeBMP,
+	icoType: decodeICO,
+}
+
+// loadable returns the media types that this libvips has a loader for, and those that need none.
 func loadable() []string {
-	types := slices.DeleteFunc(slices.Sorted(maps.Keys(loaders)), func(t string) bool {
-		return !vips.IsTypeSupported(loaders[t])
+	types := slices.AppendSeq(slices.Collect(maps.Keys(decoders)), maps.Keys(loaders))
+	types = slices.DeleteFunc(types, func(t string) bool {
+		return decoders[t] == nil && !vips.IsTypeSupported(loaders[t])
 	})
+	slices.Sort(types)
 	return types
 }

@@ -33,9 +33,11 @@ const startTimeout = 15 * time.Second
 
 // environment is all that a worker sees of ours: no secret is inherited.
 var environment = []string{
-	"MALLOC_ARENA_MAX=2",     // glibc's arenas keep what is freed
-	"VIPS_CONCURRENCY=1",     // as many workers as cores, one thread each
-	"VIPS_DISC_THRESHOLD=1t", // nothing is written to a disk: what memory does not hold was not admitted
+	"MALLOC_ARENA_MAX=2", // glibc's arenas keep what is freed
+	"VIPS_CONCURRENCY=1", // as many workers as cores, one thread each
+	// Nothing is written to a disk: what memory does not hold was not admitted. libvips knows no unit above g, and takes 1t
+	// for one byte; pictures in temporary files were not only slow but made libvips 8.14 crash on some animations.
+	"VIPS_DISC_THRESHOLD=1000g",
 	"GOMAXPROCS=2",
 	"LC_ALL=C",
 	"PATH=/usr/bin:/bin",
