@@ -226,7 +226,7 @@ func TestMaxBytes(t *testing.T) {
 		_, look := b.chosen(t, original, auto(f))
 		for asked, upper := range map[int]int{0: encoders[f].quality, 70: 70, asset.QualityAuto: look} {
 			whole := size(upper)
-			for _, limit := range []int{size(1), whole / 2, whole - 1, whole, whole + 1} {
+			for _, limit := range []int{size(1), size(upper * 3 / 4), size(upper - 2), whole - 1, whole} {
 				v := asset.Variant{Format: f, Quality: asked, MaxBytes: limit}
 				out, quality := b.chosen(t, original, v)
 				switch {
