@@ -20,6 +20,8 @@ type Object struct {
 	Size int64
 	// Width and Height are in px; 0 when the object is no picture.
 	Width, Height int
+	// Quality is the encoder's, 1–100, that was chosen for quality=auto or max-bytes; 0 when it was not chosen.
+	Quality int
 	// Kept is a file of this machine that holds the bytes and nothing else, until it is removed; "" when there is none. What
 	// keeps the object may keep this in the place of the bytes, with what it takes to verify them.
 	Kept string

@@ -324,7 +324,7 @@ func (e *entry) is(k asset.Key) bool {
 }
 
 func (e *entry) describe(o *asset.Object) *asset.Object {
-	o.Width, o.Height = e.width, e.height
+	o.Width, o.Height, o.Quality = e.width, e.height, e.quality
 	return o
 }
 

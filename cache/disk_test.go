@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/assetmatrix/assetmatrix/asset"
@@ -772,4 +773,53 @@ func BenchmarkDiskPut(b *testing.B) {
 		o.Key.Generation = n
 		mustPut(b, d, o)
 	}
+}
+
+// Entries of the version before, which had no quality, are read and have none.
+func TestDiskReadsOldEntries(t *testing.T) {
+	for name, kept := range map[string]bool{"Own": false, "Kept": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			d := openDisk(t, dir, 1<<20, Events{})
+			want := testObject(1, 200_000)
+			if kept {
+				want = keptObject(t, 1, 200_000, filepath.Join(t.TempDir(), "elsewhere"))
+			}
+			want.Width, want.Height, want.Quality = 40, 30, 63
+			mustPut(t, d, want)
+			path := d.path(want.Key.Hash())
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, asVersion1(t, b), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			kill(t, d)
+			d = openDisk(t, dir, 1<<20, Events{Corrupt: func(err error) { t.Error(err) }})
+			o := load(t, d, t.Context(), want.Key)
+			defer o.Release()
+			if o.Width != 40 || o.Height != 30 || o.Quality != 0 || o.MediaType != want.MediaType {
+				t.Errorf("%q of %d × %d px and quality %d", o.MediaType, o.Width, o.Height, o.Quality)
+			}
+			checkSame(t, d, want)
+			checkAccounts(t, d)
+		})
+	}
+}
+
+// asVersion1 takes the quality out of an entry's file.
+func asVersion1(t *testing.T, file []byte) []byte {
+	t.Helper()
+	f, err := footerOf(file, int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, trailer := file[:f.trailer], file[f.trailer:]
+	trailer = append(append([]byte{}, trailer[:oldHeadBytes]...), trailer[metaHeadBytes:]...)
+	foot := trailer[len(trailer)-footerBytes:]
+	le.PutUint32(foot[8:], oldVersion)
+	le.PutUint32(foot[12:], le.Uint32(foot[12:])-(metaHeadBytes-oldHeadBytes))
+	le.PutUint64(trailer[len(trailer)-sumBytes:], xxhash.Sum64(trailer[:len(trailer)-sumBytes]))
+	return append(append([]byte{}, body...), trailer...)
 }

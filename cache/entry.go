@@ -15,7 +15,7 @@ import (
 // An entry describes a file of the disk cache:
 //
 //	body     size bytes, from offset 0, so that the file can be sent as it is
-//	meta     width, height, epoch, length of the key: uint32; the key's spelling; the media type
+//	meta     width, height, epoch, length of the key, quality: uint32; the key's spelling; the media type
 //	sums     the xxhash64 of each block of 64 KiB of the body
 //	footer   magic; version, length of meta: uint32; size: uint64; xxhash64 of meta, sums and the footer so far
 //
@@ -30,6 +30,7 @@ type entry struct {
 	mediaType     string
 	size          int64 // of the body
 	width, height int
+	quality       int    // that was chosen, 0 when it was not
 	epoch         int    // of the renderer; 0 for an original
 	kept          string // where the body is; "": in the entry's own file
 	secret        []byte // what the sums of a body that is elsewhere are made with
@@ -39,12 +40,14 @@ type entry struct {
 const (
 	blockBytes    = 64 << 10
 	sumBytes      = 8
-	metaHeadBytes = 16
+	metaHeadBytes = 20
 	footerBytes   = 32
 	secretBytes   = highwayhash.Size
 	entryMagic    = "amxcache"
 	keptMagic     = "amx kept" // the body is in another file
-	entryVersion  = 1
+	entryVersion  = 2
+	oldVersion    = 1 // the same without the quality; still read
+	oldHeadBytes  = 16
 	// unitBytes is what file systems allocate by.
 	unitBytes = 4096
 )
@@ -54,7 +57,7 @@ var le = binary.LittleEndian
 // newEntry describes o, without its sums.
 func newEntry(o *asset.Object, epoch int) *entry {
 	key, _ := o.Key.AppendText(nil)
-	e := &entry{key: key, mediaType: o.MediaType, size: o.Size, width: o.Width, height: o.Height, epoch: epoch}
+	e := &entry{key: key, mediaType: o.MediaType, size: o.Size, width: o.Width, height: o.Height, quality: o.Quality, epoch: epoch}
 	if o.MediaType == "" {
 		e.kept = o.Kept
 	}
@@ -110,6 +113,7 @@ func (e *entry) trailer() []byte {
 	b = le.AppendUint32(b, uint32(e.height))
 	b = le.AppendUint32(b, uint32(e.epoch))
 	b = le.AppendUint32(b, uint32(len(e.key)))
+	b = le.AppendUint32(b, uint32(e.quality))
 	b = append(b, e.key...)
 	b = append(b, e.mediaType...)
 	b = append(b, e.secret...)
@@ -130,13 +134,15 @@ func (e *entry) trailer() []byte {
 type footer struct {
 	size    int64 // of the body
 	kept    bool  // it is in another file
+	old     bool  // of an earlier build
 	trailer int64 // where in the file the trailer begins
 }
 
 // parseFooter reads the footer of a file of fileBytes. The error is [asset.ErrCorrupt].
 func parseFooter(b []byte, fileBytes int64) (footer, error) {
-	f := footer{size: int64(le.Uint64(b[16:])), kept: string(b[:8]) == keptMagic}
-	if !f.kept && string(b[:8]) != entryMagic || le.Uint32(b[8:]) != entryVersion {
+	version := le.Uint32(b[8:])
+	f := footer{size: int64(le.Uint64(b[16:])), kept: string(b[:8]) == keptMagic, old: version == oldVersion}
+	if !f.kept && string(b[:8]) != entryMagic || !f.old && version != entryVersion {
 		return footer{}, fmt.Errorf("%w: no footer", asset.ErrCorrupt)
 	}
 	e := entry{size: f.size}
@@ -158,14 +164,20 @@ func parseTrailer(b []byte, f footer) (*entry, error) {
 	}
 	e := &entry{size: f.size}
 	sumsAt := int64(len(b)) - footerBytes - e.blocks()*sumBytes
-	meta := b[:sumsAt]
-	if len(meta) < metaHeadBytes || int64(le.Uint32(meta[12:])) > sumsAt-metaHeadBytes {
+	meta, head := b[:sumsAt], metaHeadBytes
+	if f.old {
+		head = oldHeadBytes
+	}
+	if len(meta) < head || int64(le.Uint32(meta[12:])) > sumsAt-int64(head) {
 		return nil, fmt.Errorf("%w: the meta data does not add up", asset.ErrCorrupt)
 	}
 	e.width, e.height = int(le.Uint32(meta)), int(le.Uint32(meta[4:]))
 	e.epoch = int(le.Uint32(meta[8:]))
-	keyEnd := metaHeadBytes + int(le.Uint32(meta[12:]))
-	e.key = meta[metaHeadBytes:keyEnd]
+	if !f.old {
+		e.quality = int(le.Uint32(meta[16:]))
+	}
+	keyEnd := head + int(le.Uint32(meta[12:]))
+	e.key = meta[head:keyEnd]
 	switch rest := meta[keyEnd:]; {
 	case !f.kept:
 		e.mediaType = string(rest)

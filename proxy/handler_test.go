@@ -44,6 +44,14 @@ func TestAnswerOfARendition(t *testing.T) {
 	}
 }
 
+// TestQualityIsSaid: the quality that was chosen is in the answer, and no other.
+func TestQualityIsSaid(t *testing.T) {
+	_, addr := open(t, newWorld(), Events{})
+	wantHeader(t, get(t, addr, "/shop/q=auto,w=10/auto.jpg"), "Asset-Quality", "63")
+	wantHeader(t, ask(t, addr, "HEAD", "/shop/q=auto,w=10/auto.jpg"), "Asset-Quality", "63")
+	wantHeader(t, get(t, addr, "/shop/w=10/pic.jpg"), "Asset-Quality", "")
+}
+
 func TestHeadHasTheHeadersOfGet(t *testing.T) {
 	_, addr := open(t, newWorld(), Events{})
 	for _, name := range []string{"pic.jpg", "empty.txt", "film.mp4", "missing", "page.html"} {

@@ -85,6 +85,9 @@ func newMemo(o *asset.Object, mediaType, etag string) *memo {
 	if active(shown) {
 		b = appendLine(b, "Content-Security-Policy", sandbox)
 	}
+	if o.Quality > 0 {
+		b = appendNumber(b, "Asset-Quality", uint64(o.Quality))
+	}
 	if o.Key.IsOriginal() {
 		b = append(b, "\r\nRepr-Digest: sha-256=:"...)
 		b = base64.StdEncoding.AppendEncode(b, o.Key.Original[:])

@@ -76,6 +76,7 @@ type file struct {
 	text       []byte
 	rendition  bool // negotiated
 	pinned     bool
+	quality    int   // that was chosen
 	unreadable int64 // from this offset on, when above 0
 }
 
@@ -91,6 +92,7 @@ func newWorld() *world {
 			"ten.txt":     {mediaType: "text/plain", text: []byte("0123456789")},
 			"empty.txt":   {mediaType: "text/plain"},
 			"pic.jpg":     {mediaType: "image/webp", text: bytes.Repeat([]byte("p"), 2048), rendition: true},
+			"auto.jpg":    {mediaType: "image/webp", text: []byte("auto"), rendition: true, quality: 63},
 			"pinned.jpg":  {mediaType: "image/webp", text: []byte("pinned"), rendition: true, pinned: true},
 			"page.html":   {mediaType: "text/html", text: []byte("<script>")},
 			"draw.svg":    {mediaType: "image/svg+xml", text: []byte("<svg/>")},
@@ -158,7 +160,9 @@ func (f file) object(k asset.Key) *asset.Object {
 	if f.unreadable > 0 {
 		return asset.NewBodyObject(k, mediaType, int64(len(f.text)), &flawed{f})
 	}
-	return asset.NewObject(k, mediaType, f.text)
+	o := asset.NewObject(k, mediaType, f.text)
+	o.Quality = f.quality
+	return o
 }
 
 // flawed is a body that fails from an offset on.

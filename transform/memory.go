@@ -55,7 +55,7 @@ func objectOf(k asset.Key, r reply, f *os.File) (*asset.Object, error) {
 		}
 		o = asset.NewObject(k, o.MediaType, b)
 	}
-	o.Width, o.Height = r.Width, r.Height
+	o.Width, o.Height, o.Quality = r.Width, r.Height, r.Quality
 	return o, nil
 }
 

@@ -30,7 +30,7 @@ import (
 type Options struct {
 	// Lossy: the store may not have what was put into it. It must then say so, and it must keep something.
 	Lossy bool
-	// BytesOnly: the store keeps no media type and no pixel size; loaded objects have none.
+	// BytesOnly: the store keeps no media type, no pixel size and no quality; loaded objects have none.
 	BytesOnly bool
 	// Key makes the key for an object of the suite: different names must give different keys unless the key depends on
 	// the bytes alone. Nil is [Rendition]. A store that keeps originals only, and verifies them, takes [Original].
@@ -381,8 +381,9 @@ func (s *suite) compare(o *asset.Object, x sample) {
 	if o.Key != x.key {
 		s.Errorf("loaded %s, wanted %s", o.Key, x.key)
 	}
-	if !s.opts.BytesOnly && (o.MediaType != mediaType || o.Width != width || o.Height != height) {
-		s.Errorf("loaded %q of %d×%d px, put was %q of %d×%d", o.MediaType, o.Width, o.Height, mediaType, width, height)
+	if !s.opts.BytesOnly && (o.MediaType != mediaType || o.Width != width || o.Height != height || o.Quality != quality) {
+		s.Errorf("loaded %q of %d×%d px and quality %d, put was %q of %d×%d and %d",
+			o.MediaType, o.Width, o.Height, o.Quality, mediaType, width, height, quality)
 	}
 	checkBytes(s.T, o, x.bytes)
 }

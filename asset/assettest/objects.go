@@ -98,6 +98,7 @@ type sample struct {
 const (
 	mediaType     = "image/x-assettest"
 	width, height = 640, 480
+	quality       = 63
 )
 
 // object makes the object, and its body when it is not in memory.
@@ -110,7 +111,7 @@ func (x sample) object(t testing.TB) (*asset.Object, *Body) {
 		body.FailAt, body.Err = x.failAt, x.err
 		o = asset.NewBodyObject(x.key, mediaType, int64(len(x.bytes)), body)
 	}
-	o.Width, o.Height = width, height
+	o.Width, o.Height, o.Quality = width, height, quality
 	return o, body
 }
 
