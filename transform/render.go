@@ -30,6 +30,8 @@ type rendering struct {
 	bytes    []byte
 	overlays [][]byte      // the originals of watermarks, in the order of the groups that have one
 	group    asset.Variant // whose options are at work
+	last     bool          // it is the last one
+	ground   asset.Color   // the background that was asked for last
 
 	frames []*frame // one, but of an animation
 	pages  int      // of the original
@@ -58,7 +60,10 @@ func render(r *request, b []byte, overlays [][]byte) (*rendering, error) {
 		groups = append([]asset.Variant{{}}, groups...)
 	}
 	for i, group := range groups {
-		x.group = group
+		x.group, x.last = group, i == len(groups)-1
+		if group.Background.Set {
+			x.ground = group.Background
+		}
 		begin := reworking
 		if i == 0 {
 			begin = loading
@@ -238,7 +243,7 @@ func layOut(x *rendering) error {
 	x.layout = x.group.LayoutOf(x.cut.Size())
 	x.result = x.layout.Canvas
 	e := encoders[x.Variant.Format]
-	if s := x.result; s.Width > e.maxSide || s.Height > e.maxSide {
+	if s := x.result; x.last && (s.Width > e.maxSide || s.Height > e.maxSide) {
 		return &asset.Fault{
 			Kind: asset.ErrInvalid, Part: "format",
 			Detail:  fmt.Sprintf("the rendition would be %d × %d pixels, too large for %s", s.Width, s.Height, x.Variant.Format),
@@ -270,6 +275,9 @@ func load(x *rendering) error {
 	case jpegType:
 		params.JpegShrinkFactor.Set(jpegShrink(1 / scale))
 	case webpType:
+		if from != x.source { // of shrunk pixels a cut cannot take parts
+			scale *= 2
+		}
 		if scale < 1 {
 			params.WebpScaleFactor.Set(scale)
 		}
@@ -351,7 +359,7 @@ func extract(x *rendering) error {
 	}
 	return x.each(func(p *vips.ImageRef) error {
 		h, v := float64(p.Width())/float64(x.source.Width), float64(p.Height())/float64(x.source.Height)
-		left, top := min(int(float64(used.Left)*h), p.Width()-1), min(int(float64(used.Top)*v), p.Height()-1)
+		left, top := min(int(math.Round(float64(used.Left)*h)), p.Width()-1), min(int(math.Round(float64(used.Top)*v)), p.Height()-1)
 		width, height := int(math.Round(float64(used.Width)*h)), int(math.Round(float64(used.Height)*v))
 		return p.ExtractArea(left, top, min(max(width, 1), p.Width()-left), min(max(height, 1), p.Height()-top))
 	})
@@ -482,7 +490,7 @@ func pad(x *rendering) error {
 	if from == to {
 		return nil
 	}
-	c := background(x.group)
+	c := background(x.group.Background)
 	left, top := place(x.group.Gravity, frame, from)
 	edge := x.group.Canonical(nil).Padding // in px of the rendition
 	return x.each(func(p *vips.ImageRef) error {
@@ -507,8 +515,7 @@ func colored(p *vips.ImageRef) error {
 }
 
 // background is white unless told.
-func background(v asset.Variant) vips.ColorRGBA {
-	c := v.Background
+func background(c asset.Color) vips.ColorRGBA {
 	if !c.Set {
 		return vips.ColorRGBA{R: 255, G: 255, B: 255, A: 255}
 	}
@@ -520,10 +527,7 @@ func flatten(x *rendering) error {
 	if x.Variant.Format.HasAlpha() {
 		return nil
 	}
-	c := background(x.group)
-	if !x.group.Background.Set { // of a later group
-		c = background(x.Variant)
-	}
+	c := background(x.ground)
 	over := func(v uint8) uint8 { return uint8((int(v)*int(c.A) + 255*(255-int(c.A)) + 127) / 255) } // on white
 	return x.each(func(p *vips.ImageRef) error {
 		if !p.HasAlpha() {
