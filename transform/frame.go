@@ -44,7 +44,7 @@ func (f *frame) picture() (*vips.ImageRef, error) {
 		return nil, err
 	}
 	f.pix = nil
-	return ref, nil
+	return f.ref, nil
 }
 
 // keepBands keeps the first n bands and says what they are.

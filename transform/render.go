@@ -491,6 +491,9 @@ func pad(x *rendering) error {
 		return nil
 	}
 	c := background(x.group.Background)
+	if !x.Variant.Format.HasAlpha() {
+		c = onWhite(c)
+	}
 	left, top := place(x.group.Gravity, frame, from)
 	edge := x.group.Canonical(nil).Padding // in px of the rendition
 	return x.each(func(p *vips.ImageRef) error {
@@ -522,18 +525,23 @@ func background(c asset.Color) vips.ColorRGBA {
 	return vips.ColorRGBA{R: c.R, G: c.G, B: c.B, A: c.A}
 }
 
+// onWhite is what a colour with alpha looks like on white.
+func onWhite(c vips.ColorRGBA) vips.ColorRGBA {
+	over := func(v uint8) uint8 { return uint8((int(v)*int(c.A) + 255*(255-int(c.A)) + 127) / 255) }
+	return vips.ColorRGBA{R: over(c.R), G: over(c.G), B: over(c.B), A: 255}
+}
+
 // flatten lays a picture with alpha on the background when the format has none.
 func flatten(x *rendering) error {
 	if x.Variant.Format.HasAlpha() {
 		return nil
 	}
-	c := background(x.ground)
-	over := func(v uint8) uint8 { return uint8((int(v)*int(c.A) + 255*(255-int(c.A)) + 127) / 255) } // on white
+	c := onWhite(background(x.ground))
 	return x.each(func(p *vips.ImageRef) error {
 		if !p.HasAlpha() {
 			return nil
 		}
-		return p.Flatten(&vips.Color{R: over(c.R), G: over(c.G), B: over(c.B)})
+		return p.Flatten(&vips.Color{R: c.R, G: c.G, B: c.B})
 	})
 }
 
