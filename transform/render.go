@@ -286,7 +286,6 @@ func load(x *rendering) error {
 	}
 	if x.moves() {
 		params.NumPages.Set(-1)
-		params.Access.Set(vips.AccessRandom) // frames are taken out of it in any order
 	}
 	p, err := x.loadWith(params)
 	if err != nil {
@@ -300,7 +299,8 @@ func (x *rendering) stored() asset.Area {
 	return x.upright.inverse().area(x.cut, x.upright.size(x.source))
 }
 
-// split makes the frames of a loaded picture, which it takes over.
+// split makes the frames of a loaded picture, which it takes over. Those of an animation are pixels of their own in Go's memory:
+// thousands of pictures that libvips takes out of one would cost the square of their number.
 func (x *rendering) split(roll *vips.ImageRef) (err error) {
 	if !x.moves() {
 		x.frames = []*frame{{ref: roll}}
@@ -310,29 +310,21 @@ func (x *rendering) split(roll *vips.ImageRef) (err error) {
 		return nil
 	}
 	defer roll.Close()
-	height := roll.PageHeight()
 	if x.delays, err = roll.PageDelay(); err != nil {
 		return err
 	}
 	x.loops = roll.Loop()
-	if err := roll.SetPageHeight(roll.Height()); err != nil { // each frame is a picture of its own
+	size := asset.Size{Width: roll.Width(), Height: roll.PageHeight()}
+	if err := toSRGB(roll); err != nil {
 		return err
 	}
-	if err := roll.SetPages(1); err != nil {
+	all, err := pixels(roll)
+	if err != nil {
 		return err
 	}
-	for top := 0; top+height <= roll.Height(); top += height {
-		p, err := roll.Copy()
-		if err != nil {
-			return err
-		}
-		x.frames = append(x.frames, &frame{ref: p})
-		if err := p.ExtractArea(0, top, roll.Width(), height); err != nil {
-			return err
-		}
-		if err := p.SetPageHeight(height); err != nil {
-			return err
-		}
+	for rest := all.Pix; len(rest) >= size.Height*all.Stride; rest = rest[size.Height*all.Stride:] {
+		m := &image.NRGBA{Pix: rest[:size.Height*all.Stride], Stride: all.Stride, Rect: image.Rect(0, 0, size.Width, size.Height)}
+		x.frames = append(x.frames, &frame{pix: m, bands: roll.Bands()})
 	}
 	return nil
 }
@@ -550,22 +542,28 @@ func join(x *rendering) error {
 	if len(x.frames) == 1 {
 		return nil
 	}
-	var all []*vips.ImageRef
-	if err := x.each(func(p *vips.ImageRef) error { all = append(all, p); return nil }); err != nil {
+	roll := &frame{pix: image.NewNRGBA(image.Rect(0, 0, x.result.Width, x.result.Height*len(x.frames)))}
+	for at, f := range x.frames {
+		m, err := f.pixels()
+		if err != nil {
+			return err
+		}
+		copy(roll.pix.Pix[at*len(m.Pix):], m.Pix)
+		roll.bands, f.pix = max(roll.bands, f.bands), nil
+	}
+	x.frames[0] = roll
+	p, err := roll.picture()
+	if err != nil {
 		return err
 	}
-	roll := all[0]
-	if err := roll.ArrayJoin(all[1:], 1); err != nil {
+	if err := p.SetPageHeight(x.result.Height); err != nil {
 		return err
 	}
-	if err := roll.SetPageHeight(x.result.Height); err != nil {
+	if err := p.SetPages(len(x.frames)); err != nil {
 		return err
 	}
-	if err := roll.SetPages(len(all)); err != nil {
+	if err := p.SetPageDelay(x.delays); err != nil {
 		return err
 	}
-	if err := roll.SetPageDelay(x.delays); err != nil {
-		return err
-	}
-	return roll.SetLoop(x.loops)
+	return p.SetLoop(x.loops)
 }

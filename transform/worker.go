@@ -32,9 +32,9 @@ const startTimeout = 15 * time.Second
 
 // environment is all that a worker sees of ours: no secret is inherited.
 var environment = []string{
-	"MALLOC_ARENA_MAX=2",     // glibc's arenas keep what is freed
-	"VIPS_CONCURRENCY=1",     // as many workers as cores, one thread each
-	"VIPS_DISC_THRESHOLD=1t", // nothing is written to a disk: what memory does not hold was not admitted
+	"MALLOC_ARENA_MAX=2",        // glibc's arenas keep what is freed
+	"VIPS_CONCURRENCY=1",        // as many workers as cores, one thread each
+	"VIPS_DISC_THRESHOLD=4096g", // nothing is written to a disk: what memory does not hold was not admitted (libvips knows k, m and g)
 	"GOMAXPROCS=2",
 	"LC_ALL=C",
 	"PATH=/usr/bin:/bin",
