@@ -33,11 +33,11 @@ type rendering struct {
 	last     bool          // it is the last one
 	ground   asset.Color   // the background that was asked for last
 
-	frames []*frame // one, but of an animation
-	pages  int      // of the original
-	delays []int    // ms, of an animation's frames
-	loops  int      // how often it is shown, 0 for ever
-	notes  *notes   // what of the original's metadata is kept
+	frames []*frame       // one, but of an animation
+	pages  int            // of the original
+	delays []int          // ms, of an animation's frames
+	loops  int            // how often it is shown, 0 for ever
+	notes  *vips.ImageRef // has what of the original's metadata is kept, nil when that is nothing
 
 	source  asset.Size // the picture as stored
 	exif    int
@@ -91,6 +91,14 @@ func (x *rendering) close() {
 		f.close()
 	}
 	x.frames = nil
+	x.dropNotes()
+}
+
+func (x *rendering) dropNotes() {
+	if x.notes != nil {
+		x.notes.Close()
+		x.notes = nil
+	}
 }
 
 // each does the same to all frames, as libvips has them.
@@ -149,8 +157,9 @@ func (x *rendering) openPage(page int) error {
 	if x.source.Pixels() > x.MaxPixels {
 		return tooLarge("the picture", x.source, x.MaxPixels)
 	}
-	x.notes = notesOf(p, x.Variant.Metadata)
-	return nil
+	x.dropNotes()
+	x.notes, err = notesOf(p, &x.Variant)
+	return err
 }
 
 func tooLarge(what string, s asset.Size, limit int64) error {
