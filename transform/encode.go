@@ -252,8 +252,21 @@ func encodeJXL(f *frame, how encoding) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, _, err := p.ExportJxl(&vips.JxlExportParams{Quality: how.quality, Effort: 5})
+	b, _, err := p.ExportJxl(&vips.JxlExportParams{Distance: jxlDistance(how.quality), Effort: 5})
 	return b, err
+}
+
+// jxlDistance is the distance, 1 for hardly visible, that libjxl takes for a quality (JxlEncoderDistanceFromQuality). govips hands
+// on a distance whether it was given or not, and a quality counts for nothing beside it.
+func jxlDistance(quality int) float64 {
+	q := float64(quality)
+	switch {
+	case quality >= 100:
+		return 0
+	case quality >= 30:
+		return 0.1 + (100-q)*0.09
+	}
+	return 53.0/3000*q*q - 23.0/20*q + 25
 }
 
 // encodeGIF chooses 256 colours for each frame that needs others than the one before, and dithers.

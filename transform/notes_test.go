@@ -118,7 +118,7 @@ func TestMetadata(t *testing.T) {
 	exif := "Maker-Of-It Camera-Of-It " + rights + " 2026:11:28"
 	for format, keeps := range map[string]string{
 		"jpeg": exif + " Xmp-Of-It Iptc-Of-It", "webp": exif + " Xmp-Of-It", "avif": exif + " Xmp-Of-It",
-		"png":  exif,        // and XMP, which is compressed: see TestMetadataKinds
+		"png":  exif, // and XMP, which is compressed: see TestMetadataKinds
 		"tiff": "Xmp-Of-It",
 		"jxl":  "",
 	} {
