@@ -87,7 +87,6 @@ type journal struct {
 	shed     []string
 	library  []string
 	pids     []int
-	stderr   []string
 }
 
 func (j *journal) events() Events {
@@ -99,7 +98,7 @@ func (j *journal) events() Events {
 	return Events{
 		Rendered:      func(format, outcome string, _ time.Duration) { add(&j.rendered, format+" "+outcome) },
 		Diagnosed:     func(_, _, library string) { add(&j.library, library) },
-		WorkerLost:    func(reason, stderr string) { add(&j.lost, reason); add(&j.stderr, stderr) },
+		WorkerLost:    func(reason, _ string) { add(&j.lost, reason) },
 		Shed:          func(reason string) { add(&j.shed, reason) },
 		WorkerStarted: func(pid int) { j.mu.Lock(); defer j.mu.Unlock(); j.pids = append(j.pids, pid) },
 	}
@@ -139,7 +138,7 @@ func newBench(t testing.TB, change func(*Config)) *bench {
 	if b.Pool, err = NewPool(cfg, b.shelf, b.log.events()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = b.Close(); b.dump(t) })
+	t.Cleanup(func() { _ = b.Close() })
 	if err := b.Ready(); err != nil {
 		t.Fatal(err)
 	}
