@@ -33,7 +33,12 @@ func variantOf(t testing.TB, text string) asset.Variant {
 // make renders what options ask for, to pixels.
 func (b *bench) make(t testing.TB, original []byte, text string) *image.NRGBA {
 	t.Helper()
-	return straight(b.picture(t, original, variantOf(t, text)))
+	m := b.picture(t, original, variantOf(t, text))
+	switch m.(type) {
+	case *image.NRGBA64, *image.RGBA64, *image.Gray16:
+		t.Errorf("%s makes a %T", text, m)
+	}
+	return straight(m)
 }
 
 func straight(m image.Image) *image.NRGBA {
