@@ -204,7 +204,11 @@ func TestBlur(t *testing.T) {
 	for _, c := range []color.NRGBA{red, white, {1, 2, 3, 255}, {200, 100, 50, 128}, {201, 99, 51, 77}} {
 		for _, text := range []string{"blur=0.3", "blur=1", "blur=5", "blur=40", "blur=250", "sharpen=1", "sharpen=10", "pixelate=6"} {
 			m := b.make(t, pngOf(t, canvas(31, 17, c)), text)
-			wantAt(t, text, m, 1.5, map[image.Point]color.NRGBA{{X: 0, Y: 0}: c, {X: 30, Y: 16}: c, {X: 15, Y: 0}: c, {X: 15, Y: 8}: c})
+			by := 0.0
+			if strings.Contains(text, "sharpen") && c.A < 255 { // vips_sharpen works on 8 bits of premultiplied colour
+				by = 1.5
+			}
+			wantAt(t, text, m, by, map[image.Point]color.NRGBA{{X: 0, Y: 0}: c, {X: 30, Y: 16}: c, {X: 15, Y: 0}: c, {X: 15, Y: 8}: c})
 			if m.NRGBAAt(15, 8).A != c.A {
 				t.Errorf("%s: alpha %d becomes %d", text, c.A, m.NRGBAAt(15, 8).A)
 			}

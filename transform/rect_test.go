@@ -244,7 +244,7 @@ func TestRectExact(t *testing.T) {
 // TestRectKinds: a cut is of the same place whatever the original is, and however its decoder shrinks.
 func TestRectKinds(t *testing.T) {
 	b := newBench(t, nil)
-	const w, h = 1200, 800
+	const w, h = 600, 400
 	m := slopes(w, h)
 	made := func(f asset.Format) []byte {
 		out, err := b.render(t, pngOf(t, m), asset.Variant{Format: f, Quality: 95})
@@ -257,7 +257,7 @@ func TestRectKinds(t *testing.T) {
 		"png": pngOf(t, m), "jpeg": jpegOf(t, m), "tiff": tiffOf(t, m), "webp": made(asset.WebP), "avif": made(asset.AVIF),
 	} {
 		for _, size := range []string{"", ",w=300", ",w=61", ",w=900,fit=contain"} {
-			r := image.Rect(120, 80, 120+600, 80+320)
+			r := image.Rect(60, 40, 60+300, 40+160)
 			wantPlaces(t, kind+size, b.make(t, original, "rect=10p:10p:50p:40p"+size), r, m.Rect.Size(), dihedral{})
 		}
 	}
