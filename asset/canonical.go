@@ -14,7 +14,7 @@ func (v Variant) Canonical(pic *Picture) Variant {
 		v = Chain(groups)
 	}
 	v.fold()
-	if v.Format == PNG || v.Format == GIF {
+	if v.Format == PNG || v.Format == GIF || v.Format == TIFF {
 		v.Quality = 0 // lossless, but for GIF's colours
 	}
 	if pic == nil {
