@@ -14,7 +14,7 @@ func (v Variant) Canonical(pic *Picture) Variant {
 		v = Chain(groups)
 	}
 	v.fold()
-	if v.Format == PNG || v.Format == GIF {
+	if v.Format == PNG || v.Format == GIF || v.Format == TIFF {
 		v.Quality = 0 // lossless, but for GIF's colours
 	}
 	if pic == nil {
@@ -129,7 +129,7 @@ func (v *Variant) dropGravity(l Layout) {
 // dropBackground drops a colour that no pixel can get.
 func (v *Variant) dropBackground(pic *Picture, l Layout) {
 	seeThrough := !v.Format.HasAlpha() || v.Format == Auto
-	if seeThrough && (pic.Alpha || pic.Pages > 1 || v.Radius != 0) { // Alpha is known of the first page alone
+	if seeThrough && (pic.Alpha || pic.Pages > 1 || v.Radius != 0 || v.Then != "") { // Alpha is known of the first page alone
 		return
 	}
 	if l.Canvas == l.Crop {

@@ -34,6 +34,10 @@ func TestCanonical(t *testing.T) {
 			t.Errorf("%s: %s is not canonical yet", text, c)
 		}
 	}
+	// Lossless formats have no quality; a background that a later group may need stays.
+	f(photo, "q=40,f=tiff,w=400", "f=tiff,w=400")
+	f(photo, "f=jpeg,bg=0f0,w=400;radius=9", "bg=00ff00,f=jpeg,w=400;radius=9")
+	f(photo, "f=png,bg=0f0,w=400;radius=9", "f=png,w=400;radius=9")
 	// DPR is folded.
 	f(photo, "w=400,dpr=2,f=webp", "f=webp,w=800")
 	f(photo, "dpr=2,f=webp", "f=webp")

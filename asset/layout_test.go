@@ -1,6 +1,7 @@
 package asset
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 )
@@ -58,6 +59,100 @@ func TestLayout(t *testing.T) {
 	f(Size{3, 20000}, "w=100,h=100", "1x100")
 	f(Size{3, 20000}, "w=100,h=100,fit=cover", "100x666667 crop 100x100")
 	f(Size{1, 1}, "w=7,h=5,fit=cover", "7x7 crop 7x5")
+}
+
+// TestAspect: with one side the other follows; with neither the largest such part is cut; with both it contradicts.
+func TestAspect(t *testing.T) {
+	f := func(src Size, text, want string) {
+		t.Helper()
+		v, err := ParseVariant(text)
+		if err != nil {
+			t.Fatal(text, err)
+		}
+		if got := v.Layout(src).transcript(); got != want {
+			t.Errorf("%v %s: %s, want %s", src, text, got, want)
+		}
+	}
+	land := Size{4000, 3000}
+	f(land, "ar=1:1", "4000x3000 crop 3000x3000")
+	f(land, "ar=16:9", "4000x3000 crop 4000x2250")
+	f(land, "ar=4:3", "4000x3000")
+	f(land, "ar=1:3,rotate=90", "3000x4000 crop 1333x4000")
+	f(land, "ar=1:1,fit=pad", "4000x3000 crop 3000x3000") // nothing to be put into
+	f(land, "ar=1:1,w=300,fit=cover", "400x300 crop 300x300")
+	f(land, "ar=1:1,h=300,fit=cover", "400x300 crop 300x300")
+	f(land, "ar=2:1,w=300,fit=squeeze", "300x150")
+	f(land, "ar=2:1,h=300,fit=pad", "400x300 canvas 600x300")
+	f(land, "ar=2:1,w=300", "200x150")
+	f(land, "ar=2:1,w=300,dpr=2,fit=cover", "600x450 crop 600x300")
+	f(land, "ar=3:1,w=100,fit=cover", "100x75 crop 100x33")
+	f(land, "ar=10000:1,w=100,fit=cover", "100x75 crop 100x1")
+	f(land, "rect=0:0:1000:3000,ar=1:1", "1000x3000 crop 1000x1000")
+	f(land, "ar=1:1,pad=10", "4000x3000 crop 3000x3000 canvas 3020x3020")
+	f(Size{1, 1}, "ar=7:3", "1x1")
+	f(Size{3, 1}, "ar=1:1", "3x1 crop 1x1")
+	for text, part := range map[string]string{
+		"w=100,h=50,ar=2:1": "aspect", "w=100,h=50,ar=16:9": "aspect", "ar=1:3,w=8000": "aspect", "ar=3:1,h=8000": "aspect", "ar=0:1": "aspect", "ar=1": "aspect",
+		"w=10;w=100,h=50,ar=2:1": "aspect",
+	} {
+		_, err := ParseVariant(text)
+		if fault, ok := errors.AsType[*Fault](err); !ok || fault.Part != part || fault.Kind != ErrInvalid || fault.Allowed == "" {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// TestCut: px and percent, and what stands over.
+func TestCut(t *testing.T) {
+	f := func(text string, want Area) {
+		t.Helper()
+		v, err := ParseVariant(text)
+		if err != nil {
+			t.Fatal(text, err)
+		}
+		if got := v.Cut(Size{400, 300}); got != want {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
+	}
+	f("w=1", Area{0, 0, 400, 300})
+	f("rect=0:0:400:300", Area{0, 0, 400, 300})
+	f("rect=10:20:30:40", Area{10, 20, 30, 40})
+	f("rect=10p:20p:25p:50p", Area{40, 60, 100, 150})
+	f("rect=10:20p:25p:40", Area{10, 60, 100, 40})
+	f("rect=390:290:100:100", Area{390, 290, 10, 10})
+	f("rect=99.9p:0:10p:100p", Area{}) // 399.6 px are 400
+	f("rect=0:0:0.001p:0.1p", Area{0, 0, 1, 1})
+	f("rect=400:0:1:1", Area{})
+	f("rect=0:300:1:1", Area{})
+	f("rect=100p:100p:1:1", Area{})
+	f("rect=1000000:1000000:1000000:1000000", Area{})
+}
+
+// TestPaddingLayout: padding goes around whatever the fit makes, in CSS px.
+func TestPaddingLayout(t *testing.T) {
+	f := func(text string, want Size) {
+		t.Helper()
+		v, err := ParseVariant(text)
+		if err != nil {
+			t.Fatal(text, err)
+		}
+		if got := v.Result(Size{400, 300}); got != want {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
+		if c := v.Canonical(&Picture{Width: 400, Height: 300, Pages: 1}); c.Result(Size{400, 300}) != want {
+			t.Errorf("%s as %s: %v, want %v", text, c, c.Result(Size{400, 300}), want)
+		}
+	}
+	f("pad=10", Size{420, 320})
+	f("pad=1:2:3:4", Size{406, 304})
+	f("pad=1:2:3:4,dpr=2", Size{412, 308})
+	f("pad=1:2:3:4,dpr=2,w=100", Size{212, 158})
+	f("pad=1:2:3:4,w=50,h=50,fit=pad", Size{56, 54})
+	f("pad=3,dpr=0.1", Size{402, 302}) // at least 1
+	f("pad=10,rotate=90", Size{320, 420})
+	f("pad=10;pad=10", Size{440, 340})
+	f("w=200;h=100,fit=contain;rotate=90;pad=1,dpr=3", Size{106, 139})
+	f("rect=50p:50p:50p:50p;rect=50p:50p:50p:50p;rect=50p:50p:50p:50p", Size{50, 37})
 }
 
 // transcript spells a layout.

@@ -228,6 +228,9 @@ func TestResolvePictureFaults(t *testing.T) {
 	f("/shop/rotate=90,w=4000,h=4000,fit=cover/strip.png", asset.ErrInvalid, "fit", "4000 × 2000000 px", "40:20000")
 	f("/shop/f=webp/strip.png", asset.ErrInvalid, "format", "webp cannot hold 20000 × 40", "16383")
 	f("/shop/f=avif/strip.png", asset.ErrInvalid, "format", "16384")
+	f("/shop/rect=5000:0:10:10/photo.jpg", asset.ErrInvalid, "rect", "outside the picture of", "some of the picture")
+	f("/shop/rect=0:100p:10:10/photo.jpg", asset.ErrInvalid, "rect", "outside")
+	f("/shop/w=100;rect=200:0:10:10/photo.jpg", asset.ErrInvalid, "rect", "outside the picture of 100 ×")
 	x.must("/shop/w=7000/huge.tiff", "")
 }
 

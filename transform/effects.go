@@ -1,9 +1,11 @@
 package transform
 
 import (
+	"fmt"
 	"image"
 	"image/color"
 	"math"
+	"slices"
 
 	"github.com/davidbyttow/govips/v2/vips"
 
@@ -170,13 +172,13 @@ func corners(m *image.NRGBA, rx, ry float64) {
 			if inside == 1 {
 				break // and all to the right of it
 			}
-			seen := map[image.Point]bool{}
-			for _, p := range [...]image.Point{{x, y}, {w - 1 - x, y}, {x, h - 1 - y}, {w - 1 - x, h - 1 - y}} {
-				if !seen[p] { // in the middle they are one
-					seen[p] = true
-					a := &m.Pix[m.PixOffset(p.X, p.Y)+3]
-					*a = level(float64(*a) * inside)
+			corner := [...]image.Point{{x, y}, {w - 1 - x, y}, {x, h - 1 - y}, {w - 1 - x, h - 1 - y}}
+			for i, p := range corner {
+				if slices.Contains(corner[:i], p) { // in the middle they are one
+					continue
 				}
+				a := &m.Pix[m.PixOffset(p.X, p.Y)+3]
+				*a = level(float64(*a) * inside)
 			}
 		}
 	}
@@ -214,8 +216,21 @@ func watermark(x *rendering) error {
 	return x.lay(over, left, top)
 }
 
-// overlay renders the next watermark: as wide as it should be, and no larger than the picture.
+// overlay renders the next watermark: as wide as it should be, and no larger than the picture. What is wrong with it is a fault
+// that says so.
 func (x *rendering) overlay(w asset.Watermark) (*vips.ImageRef, error) {
+	mediaType := x.Overlays[0].MediaType
+	p, err := x.drawOverlay(w)
+	if err == nil {
+		return p, nil
+	}
+	if fault := overlayFault(err); fault != err {
+		return nil, fault
+	}
+	return nil, fmt.Errorf("%w: %w", overlayFault(damaged(mediaType)), err)
+}
+
+func (x *rendering) drawOverlay(w asset.Watermark) (*vips.ImageRef, error) {
 	o := x.Overlays[0]
 	r := &request{MediaType: o.MediaType, Size: o.Size, MaxPixels: x.MaxPixels, Variant: asset.Variant{Format: asset.PNG}}
 	r.Variant.Width, r.Variant.Height = x.layout.Canvas.Width, x.layout.Canvas.Height

@@ -202,7 +202,7 @@ func palettePNG(m *image.NRGBA) ([]byte, error) {
 				if len(index) == most {
 					return nil, nil
 				}
-				at, last = uint8(len(index)), c
+				at = uint8(len(index))
 				index[c] = at
 				p.Palette = append(p.Palette, color.NRGBA{c[0], c[1], c[2], c[3]})
 			}

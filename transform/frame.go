@@ -21,6 +21,7 @@ func (f *frame) close() {
 		f.ref.Close()
 		f.ref = nil
 	}
+	f.pix = nil
 }
 
 // picture returns the frame as libvips has it. Pixels go over.

@@ -79,17 +79,42 @@ func TestGolden(t *testing.T) {
 		if v.Format == asset.AsIs {
 			v.Format = asset.JPEG
 		}
-		out, err := b.render(t, original, v)
-		if err != nil {
+		b.goldenOf(t, name, original, v)
+	}
+	stamp := b.shelf.put(pngOf(t, canvas(60, 30, color.NRGBA{255, 255, 255, 160}, box{image.Rect(5, 5, 55, 25), color.NRGBA{20, 60, 200, 220}}))).String()
+	for name, text := range map[string]string{
+		"rect-rotate":     "rect=0:0:50p:50p,rotate=90,w=160",
+		"aspect-entropy":  "ar=1:1,w=120,fit=cover,g=entropy",
+		"padding":         "w=140,pad=4:20:12:8,bg=ffcc00",
+		"blur":            "w=160,blur=4",
+		"sharpen":         "w=160,sharpen=2",
+		"pixelate":        "w=160,pixelate=9",
+		"adjust":          "w=160,brightness=1.2,contrast=1.4,saturation=0.3,gamma=1.2",
+		"radius-max":      "w=160,radius=max,bg=222",
+		"radius":          "w=160,radius=30",
+		"watermark":       "w=160,wm=" + stamp + ",wm-g=southeast,wm-x=6,wm-y=4,wm-scale=0.3",
+		"watermark-tiled": "w=160,wm=" + stamp + ",wm-tile=1,wm-x=10,wm-y=10,wm-scale=0.15,wm-opacity=0.7",
+		"chain":           "w=160,blur=3;rect=25p:25p:50p:50p,w=100,fit=contain;rotate=90,pad=6,bg=336699;radius=20",
+	} {
+		v := variantOf(t, text)
+		v.Format = asset.JPEG
+		b.goldenOf(t, name, original, v)
+	}
+}
+
+// goldenOf compares one rendition with its golden, as a JPEG.
+func (b *bench) goldenOf(t *testing.T, name string, original []byte, v asset.Variant) {
+	t.Helper()
+	out, err := b.render(t, original, v)
+	if err != nil {
+		t.Fatal(name, err)
+	}
+	if v.Format != asset.JPEG {
+		if out, err = b.render(t, out, asset.Variant{Format: asset.JPEG}); err != nil {
 			t.Fatal(name, err)
 		}
-		if v.Format != asset.JPEG {
-			if out, err = b.render(t, out, asset.Variant{Format: asset.JPEG}); err != nil {
-				t.Fatal(name, err)
-			}
-		}
-		golden(t, "testdata/"+name+".jpeg", out)
 	}
+	golden(t, "testdata/"+name+".jpeg", out)
 }
 
 // TestFitsSheet: docs/fits.png is what the program makes of one picture and one box, in all six fits.

@@ -33,12 +33,14 @@ type rendering struct {
 	bytes    []byte
 	overlays [][]byte      // the originals of watermarks, in the order of the groups that have one
 	group    asset.Variant // whose options are at work
+	last     bool          // it is the last one
+	ground   asset.Color   // the background that was asked for last
 
-	frames []*frame // one, but of an animation
-	pages  int      // of the original
-	delays []int    // ms, of an animation's frames
-	loops  int      // how often it is shown, 0 for ever
-	notes  *notes   // what of the original's metadata is kept
+	frames []*frame       // one, but of an animation
+	pages  int            // of the original
+	delays []int          // ms, of an animation's frames
+	loops  int            // how often it is shown, 0 for ever
+	notes  *vips.ImageRef // has what of the original's metadata is kept, nil when that is nothing
 
 	decoded *image.NRGBA // the original, where Go decodes it
 
@@ -66,7 +68,10 @@ func render(r *request, b []byte, overlays [][]byte) (*rendering, error) {
 		groups = append([]asset.Variant{{}}, groups...)
 	}
 	for i, group := range groups {
-		x.group = group
+		x.group, x.last = group, i == len(groups)-1
+		if group.Background.Set {
+			x.ground = group.Background
+		}
 		begin := reworking
 		if i == 0 {
 			begin = loading
@@ -94,6 +99,14 @@ func (x *rendering) close() {
 		f.close()
 	}
 	x.frames = nil
+	x.dropNotes()
+}
+
+func (x *rendering) dropNotes() {
+	if x.notes != nil {
+		x.notes.Close()
+		x.notes = nil
+	}
 }
 
 // each does the same to all frames, as libvips has them.
@@ -160,8 +173,9 @@ func (x *rendering) openPage(page int) error {
 	if x.source.Pixels() > x.MaxPixels {
 		return tooLarge("the picture", x.source, x.MaxPixels)
 	}
-	x.notes = notesOf(p, x.Variant.Metadata)
-	return nil
+	x.dropNotes()
+	x.notes, err = notesOf(p, &x.Variant)
+	return err
 }
 
 func tooLarge(what string, s asset.Size, limit int64) error {
@@ -275,7 +289,7 @@ func layOut(x *rendering) error {
 	x.layout = x.group.LayoutOf(x.cut.Size())
 	x.result = x.layout.Canvas
 	e := encoders[x.Variant.Format]
-	if s := x.result; s.Width > e.maxSide || s.Height > e.maxSide {
+	if s := x.result; x.last && (s.Width > e.maxSide || s.Height > e.maxSide) {
 		return &asset.Fault{
 			Kind: asset.ErrInvalid, Part: "format",
 			Detail:  fmt.Sprintf("the rendition would be %d × %d pixels, too large for %s", s.Width, s.Height, x.Variant.Format),
@@ -307,6 +321,9 @@ func load(x *rendering) error {
 	case jpegType:
 		params.JpegShrinkFactor.Set(jpegShrink(1 / scale))
 	case webpType:
+		if from != x.source { // of shrunk pixels a cut cannot take parts
+			scale *= 2
+		}
 		if scale < 1 {
 			params.WebpScaleFactor.Set(scale)
 		}
@@ -328,7 +345,6 @@ func load(x *rendering) error {
 	}
 	if x.moves() {
 		params.NumPages.Set(-1)
-		params.Access.Set(vips.AccessRandom) // frames are taken out of it in any order
 	}
 	p, err := x.loadWith(params)
 	if err != nil {
@@ -363,7 +379,8 @@ func (x *rendering) stored() asset.Area {
 	return x.upright.inverse().area(x.cut, x.upright.size(x.source))
 }
 
-// split makes the frames of a loaded picture, which it takes over.
+// split makes the frames of a loaded picture, which it takes over. Those of an animation are pixels of their own in Go's memory:
+// thousands of pictures that libvips takes out of one would cost the square of their number.
 func (x *rendering) split(roll *vips.ImageRef) (err error) {
 	if !x.moves() {
 		x.frames = []*frame{{ref: roll}}
@@ -373,29 +390,21 @@ func (x *rendering) split(roll *vips.ImageRef) (err error) {
 		return nil
 	}
 	defer roll.Close()
-	height := roll.PageHeight()
 	if x.delays, err = roll.PageDelay(); err != nil {
 		return err
 	}
 	x.loops = roll.Loop()
-	if err := roll.SetPageHeight(roll.Height()); err != nil { // each frame is a picture of its own
+	size := asset.Size{Width: roll.Width(), Height: roll.PageHeight()}
+	if err := toSRGB(roll); err != nil {
 		return err
 	}
-	if err := roll.SetPages(1); err != nil {
+	all, err := pixels(roll)
+	if err != nil {
 		return err
 	}
-	for top := 0; top+height <= roll.Height(); top += height {
-		p, err := roll.Copy()
-		if err != nil {
-			return err
-		}
-		x.frames = append(x.frames, &frame{ref: p})
-		if err := p.ExtractArea(0, top, roll.Width(), height); err != nil {
-			return err
-		}
-		if err := p.SetPageHeight(height); err != nil {
-			return err
-		}
+	for rest := all.Pix; len(rest) >= size.Height*all.Stride; rest = rest[size.Height*all.Stride:] {
+		m := &image.NRGBA{Pix: rest[:size.Height*all.Stride], Stride: all.Stride, Rect: image.Rect(0, 0, size.Width, size.Height)}
+		x.frames = append(x.frames, &frame{pix: m, bands: roll.Bands()})
 	}
 	return nil
 }
@@ -422,7 +431,7 @@ func extract(x *rendering) error {
 	}
 	return x.each(func(p *vips.ImageRef) error {
 		h, v := float64(p.Width())/float64(x.source.Width), float64(p.Height())/float64(x.source.Height)
-		left, top := min(int(float64(used.Left)*h), p.Width()-1), min(int(float64(used.Top)*v), p.Height()-1)
+		left, top := min(int(math.Round(float64(used.Left)*h)), p.Width()-1), min(int(math.Round(float64(used.Top)*v)), p.Height()-1)
 		width, height := int(math.Round(float64(used.Width)*h)), int(math.Round(float64(used.Height)*v))
 		return p.ExtractArea(left, top, min(max(width, 1), p.Width()-left), min(max(height, 1), p.Height()-top))
 	})
@@ -553,7 +562,10 @@ func pad(x *rendering) error {
 	if from == to {
 		return nil
 	}
-	c := background(x.group)
+	c := background(x.group.Background)
+	if !x.Variant.Format.HasAlpha() {
+		c = onWhite(c)
+	}
 	left, top := place(x.group.Gravity, frame, from)
 	edge := x.group.Canonical(nil).Padding // in px of the rendition
 	return x.each(func(p *vips.ImageRef) error {
@@ -578,12 +590,17 @@ func colored(p *vips.ImageRef) error {
 }
 
 // background is white unless told.
-func background(v asset.Variant) vips.ColorRGBA {
-	c := v.Background
+func background(c asset.Color) vips.ColorRGBA {
 	if !c.Set {
 		return vips.ColorRGBA{R: 255, G: 255, B: 255, A: 255}
 	}
 	return vips.ColorRGBA{R: c.R, G: c.G, B: c.B, A: c.A}
+}
+
+// onWhite is what a colour with alpha looks like on white.
+func onWhite(c vips.ColorRGBA) vips.ColorRGBA {
+	over := func(v uint8) uint8 { return uint8((int(v)*int(c.A) + 255*(255-int(c.A)) + 127) / 255) }
+	return vips.ColorRGBA{R: over(c.R), G: over(c.G), B: over(c.B), A: 255}
 }
 
 // flatten lays a picture with alpha on the background when the format has none.
@@ -591,16 +608,12 @@ func flatten(x *rendering) error {
 	if x.Variant.Format.HasAlpha() {
 		return nil
 	}
-	c := background(x.group)
-	if !x.group.Background.Set { // of a later group
-		c = background(x.Variant)
-	}
-	over := func(v uint8) uint8 { return uint8((int(v)*int(c.A) + 255*(255-int(c.A)) + 127) / 255) } // on white
+	c := onWhite(background(x.ground))
 	return x.each(func(p *vips.ImageRef) error {
 		if !p.HasAlpha() {
 			return nil
 		}
-		return p.Flatten(&vips.Color{R: over(c.R), G: over(c.G), B: over(c.B)})
+		return p.Flatten(&vips.Color{R: c.R, G: c.G, B: c.B})
 	})
 }
 
@@ -609,22 +622,28 @@ func join(x *rendering) error {
 	if len(x.frames) == 1 {
 		return nil
 	}
-	var all []*vips.ImageRef
-	if err := x.each(func(p *vips.ImageRef) error { all = append(all, p); return nil }); err != nil {
+	roll := &frame{pix: image.NewNRGBA(image.Rect(0, 0, x.result.Width, x.result.Height*len(x.frames)))}
+	for at, f := range x.frames {
+		m, err := f.pixels()
+		if err != nil {
+			return err
+		}
+		copy(roll.pix.Pix[at*len(m.Pix):], m.Pix)
+		roll.bands, f.pix = max(roll.bands, f.bands), nil
+	}
+	x.frames[0] = roll
+	p, err := roll.picture()
+	if err != nil {
 		return err
 	}
-	roll := all[0]
-	if err := roll.ArrayJoin(all[1:], 1); err != nil {
+	if err := p.SetPageHeight(x.result.Height); err != nil {
 		return err
 	}
-	if err := roll.SetPageHeight(x.result.Height); err != nil {
+	if err := p.SetPages(len(x.frames)); err != nil {
 		return err
 	}
-	if err := roll.SetPages(len(all)); err != nil {
+	if err := p.SetPageDelay(x.delays); err != nil {
 		return err
 	}
-	if err := roll.SetPageDelay(x.delays); err != nil {
-		return err
-	}
-	return roll.SetLoop(x.loops)
+	return p.SetLoop(x.loops)
 }

@@ -73,7 +73,7 @@ var outcomes = map[string]error{
 // refusal turns an error of a worker's render into a reply. What is no Fault is the library's word on the pixels: the
 // client learns only that they cannot be read.
 func refusal(mediaType string, err error) reply {
-	fault := &asset.Fault{Kind: asset.ErrUndecodable, Detail: fmt.Sprintf("the %s is damaged or incomplete", mediaType)}
+	fault := damaged(mediaType)
 	r := reply{Library: head(err.Error(), 1024)}
 	errors.As(err, &fault)
 	for code, kind := range outcomes {
@@ -83,6 +83,10 @@ func refusal(mediaType string, err error) reply {
 	}
 	r.Detail, r.Part, r.Allowed = fault.Detail, fault.Part, fault.Allowed
 	return r
+}
+
+func damaged(mediaType string) *asset.Fault {
+	return &asset.Fault{Kind: asset.ErrUndecodable, Detail: fmt.Sprintf("the %s is damaged or incomplete", mediaType)}
 }
 
 // err turns a refusal back into the Fault it was made from; nil for a result. A code that we do not know makes the
