@@ -230,7 +230,3 @@ func blocks(m *image.NRGBA, r image.Rectangle) *image.RGBA {
 	draw.ApproxBiLinear.Scale(out, r, few, few.Rect, draw.Src, nil)
 	return out
 }
-
-func notRendered(part, what string) error {
-	return &asset.Fault{Kind: asset.ErrNotImplemented, Part: part, Detail: what + " is not rendered yet"}
-}

@@ -9,18 +9,18 @@ import (
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
-// A field is an entry of a TIFF directory: ASCII, or with a number a SHORT.
-type field struct {
+// An exifField is an entry of a TIFF directory: ASCII, or with a number a SHORT.
+type exifField struct {
 	tag    uint16
 	text   string
 	number uint16
 }
 
 // exifBlockOf makes an EXIF block (Exif 2.3 §4.5) of three directories: of the picture, of the place, and of a small picture.
-func exifBlockOf(ifd0, gps []field, thumbnail []byte) []byte {
+func exifBlockOf(ifd0, gps []exifField, thumbnail []byte) []byte {
 	be := binary.BigEndian
 	out := []byte("MM\x00\x2a\x00\x00\x00\x08")
-	directory := func(fields []field, pointers map[uint16]uint32, next func(end uint32) uint32) {
+	directory := func(fields []exifField, pointers map[uint16]uint32, next func(end uint32) uint32) {
 		n := len(fields) + len(pointers)
 		start := uint32(len(out))
 		end := start + 2 + 12*uint32(n) + 4
@@ -53,7 +53,7 @@ func exifBlockOf(ifd0, gps []field, thumbnail []byte) []byte {
 		out = append(out, data...)
 		be.PutUint32(out[at:], next(uint32(len(out))))
 	}
-	size := func(fields []field, pointers int) uint32 { // of a directory and its data
+	size := func(fields []exifField, pointers int) uint32 { // of a directory and its data
 		n := uint32(2 + 12*(len(fields)+pointers) + 4)
 		for _, f := range fields {
 			if l := uint32(len(f.text) + 1); f.text != "" && l > 4 {
@@ -94,8 +94,8 @@ func withSegments(jpg []byte, bodies map[byte][]string) []byte {
 func noted(t *testing.T) []byte {
 	t.Helper()
 	exif := exifBlockOf(
-		[]field{{0x010f, "Maker-Of-It", 0}, {0x0110, "Camera-Of-It", 0}, {0x0112, "", 6}, {0x013b, "Artist-Of-It (and more)", 0}, {0x8298, "Copyright-Of-It", 0}},
-		[]field{{0x0001, "N", 0}, {0x001d, "2026:11:28", 0}},
+		[]exifField{{0x010f, "Maker-Of-It", 0}, {0x0110, "Camera-Of-It", 0}, {0x0112, "", 6}, {0x013b, "Artist-Of-It (and more)", 0}, {0x8298, "Copyright-Of-It", 0}},
+		[]exifField{{0x0001, "N", 0}, {0x001d, "2026:11:28", 0}},
 		jpegOf(t, quarters(16, 16)),
 	)
 	xmp := "http://ns.adobe.com/xap/1.0/\x00<x:xmpmeta xmlns:x='adobe:ns:meta/'>Xmp-Of-It</x:xmpmeta>"

@@ -217,7 +217,7 @@ func TestTiling(t *testing.T) {
 // TestMaxBytes: what fits is the best that fits, never better than asked for, in every format with a quality.
 func TestMaxBytes(t *testing.T) {
 	b := newBench(t, nil)
-	original := pngOf(t, photo(320, 240))
+	original := pngOf(t, photo(160, 120))
 	for _, f := range lossy(b) {
 		size := func(quality int) int {
 			out, _ := b.chosen(t, original, asset.Variant{Format: f, Quality: quality})
@@ -245,7 +245,7 @@ func TestMaxBytes(t *testing.T) {
 // TestMaxBytesImpossible: what cannot fit is refused with the smallest that there is.
 func TestMaxBytesImpossible(t *testing.T) {
 	b := newBench(t, nil)
-	original := pngOf(t, photo(320, 240))
+	original := pngOf(t, photo(160, 120))
 	f := func(v asset.Variant, smallest int) {
 		t.Helper()
 		_, err := b.render(t, original, v)
