@@ -459,7 +459,7 @@ func (p *Pool) run(ctx, waiting context.Context, j *job, files ...*os.File) (rep
 	if waiting.Err() != nil { // or a worker might be started on it only to be killed
 		return reply{}, p.waited(waiting)
 	}
-	j.ctx, j.files, j.answer = ctx, files, make(chan answer, 1)
+	j.ctx, j.files, j.Memory, j.answer = ctx, files, j.bytes, make(chan answer, 1)
 	select {
 	case p.jobs <- j:
 		a := <-j.answer
