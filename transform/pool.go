@@ -577,6 +577,9 @@ func (p *Pool) give(w *worker, j *job) (reason string) {
 	took := time.Since(start)
 	p.learn(took)
 	p.events.rendered(j.name(), outcome, took)
+	if err == nil && j.Variant.Format == asset.Reduced {
+		p.events.reduction(r.Size)
+	}
 	p.events.diagnosed(j.name(), outcome, r.Library)
 	j.answer <- answer{r, err}
 	return reason
