@@ -10,8 +10,8 @@ import (
 // what comes out of it is a picture of its own, from which every rendition of about that size can be made. So it is kept, in the
 // disk cache like a rendition, and the original is decoded once for all sizes, formats and products that come after.
 //
-// A reduction is the original, shrunk by a small number, otherwise as it is: not turned, in its own colours. Of a JPEG it is what the
-// decoder would have shrunk to anyway, and the rendition the same as without it. Which one a rendition is made of depends on nothing
+// A reduction is the original, shrunk by a small number, otherwise as it is: not turned, in its own colours. Of a JPEG or WebP it is what
+// the decoder would have shrunk to anyway, and the rendition the same as without it. Which one a rendition is made of depends on nothing
 // but the original and the variant, and each is made of the original, so that the same key has the same bytes however often it is made.
 
 // The smallest originals, in px, that are worth it: smaller ones are decoded nearly as fast as a reduction is made and read. On one
@@ -34,8 +34,8 @@ func reduction(h Head, v asset.Variant) int {
 	switch h.MediaType {
 	case jpegType:
 		return jpegShrink(most)
-	case webpType: // whose decoder shrinks to what is asked for
-		return largest(most, 8, 4, 2)
+	case webpType:
+		return webpShrink(most, cut != h.upright().Area())
 	default:
 		return largest(most/spare, 6, 3, 2)
 	}
@@ -79,7 +79,7 @@ func shrink(x *rendering) error {
 	case jpegType:
 		params.JpegShrinkFactor.Set(int(by + 0.5))
 	case webpType:
-		params.WebpScaleFactor.Set(1 / by)
+		params.WebpScaleFactor.Set(webpScale(x.source.Width, int(by+0.5)))
 	}
 	p, err := x.loadWith(params)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/transform/ssim"
 )
 
 // directly renders of the original itself, whatever its size.
@@ -41,10 +42,24 @@ func (b *bench) dearJPEG(t *testing.T, m image.Image) []byte {
 	return out
 }
 
-// Of a JPEG a rendition is the same, byte for byte, whether it is made of a reduction or of the original.
+// Of a JPEG or WebP a rendition is the same, byte for byte, whether it is made of a reduction or of the original.
 func TestReductionOfJPEG(t *testing.T) {
 	b := newBench(t, nil)
-	original := b.dearJPEG(t, photo(1403, 1001))
+	b.reducesTo(t, b.dearJPEG(t, photo(1403, 1001)), 3)
+}
+
+func TestReductionOfWebP(t *testing.T) {
+	b := newBench(t, nil)
+	original, err := b.render(t, pngOf(t, photo(1403, 1001)), asset.Variant{Format: asset.WebP, Quality: 95})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.reducesTo(t, original, 3)
+}
+
+// reducesTo renders several sizes of an original, which takes so many reductions.
+func (b *bench) reducesTo(t *testing.T, original []byte, reductions int) {
+	t.Helper()
 	for _, v := range []asset.Variant{
 		{Width: 350, Format: asset.JPEG}, // by 4
 		{Width: 87, Format: asset.WebP},  // by 8
@@ -61,7 +76,7 @@ func TestReductionOfJPEG(t *testing.T) {
 			t.Errorf("%s differs from what is made of the original", v)
 		}
 	}
-	if n := b.log.count(&b.log.rendered, "reduced ok"); n != 3 { // by 2, 4 and 8
+	if n := b.log.count(&b.log.rendered, "reduced ok"); n != reductions { // by 2, 4 and 8
 		t.Errorf("%d reductions", n)
 	}
 	if b.log.reduced.Load() != 6 {
@@ -104,6 +119,9 @@ func TestReductionOfOthers(t *testing.T) {
 				t.Fatalf("%s at %d px was made of the original", name, width)
 			}
 			got, want := decode(t, out), decode(t, b.directly(t, original, v))
+			if like, err := ssim.Luma(got, want); err != nil || like < 0.99 {
+				t.Errorf("%s at %d px: an SSIM of %.4f to what is made of the original, %v", name, width, like, err)
+			}
 			if d := meanDifference(got, want); d > 1.5 {
 				t.Errorf("%s at %d px differs by %.2f of 255 from what is made of the original", name, width, d)
 			}

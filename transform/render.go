@@ -321,11 +321,8 @@ func load(x *rendering) error {
 	case jpegType:
 		params.JpegShrinkFactor.Set(jpegShrink(1 / scale))
 	case webpType:
-		if from != x.source { // of shrunk pixels a cut cannot take parts
-			scale *= 2
-		}
-		if scale < 1 {
-			params.WebpScaleFactor.Set(scale)
+		if n := webpShrink(1/scale, from != x.source); n > 1 {
+			params.WebpScaleFactor.Set(webpScale(x.source.Width, n))
 		}
 	case pdfType:
 		params.Density.Set(int(math.Ceil(72 * scale)))
@@ -422,6 +419,18 @@ func jpegShrink(shrink float64) int {
 	}
 	return 1
 }
+
+// webpShrink returns by how much the decoder shrinks a WebP: by half as often as leaves what is asked for, and of a cut twice that, as
+// parts cannot be taken of shrunk pixels.
+func webpShrink(shrink float64, cut bool) int {
+	if cut {
+		shrink /= 2
+	}
+	return largest(shrink, 8, 4, 2)
+}
+
+// webpScale is what the decoder is told to shrink a width in px by n.
+func webpScale(width, n int) float64 { return float64((width+n-1)/n) / float64(width) }
 
 // extract takes what is used out of the picture, which its decoder may have shrunk.
 func extract(x *rendering) error {
