@@ -233,7 +233,7 @@ func TestGallery(t *testing.T) {
 // rows are the lines of the page's tables about options, by long name: what stands in each cell.
 func rows(page string) map[string][]string {
 	found := map[string][]string{}
-	line := regexp.MustCompile("(?m)^\\| \\*\\*([a-z-]+)\\*\\*.*\\|$")
+	line := regexp.MustCompile(`(?m)^\| \*\*([a-z-]+)\*\*.*\|$`)
 	for _, m := range line.FindAllStringSubmatch(page, -1) {
 		var cells []string
 		for cell := range strings.SplitSeq(strings.Trim(m[0], "|"), "|") {
