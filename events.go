@@ -119,7 +119,8 @@ func (s *System) cacheEvents() cache.Events {
 
 func (s *System) transformEvents() transform.Events {
 	return transform.Events{
-		Rendered: s.metrics.rendered,
+		Rendered:  s.metrics.rendered,
+		Reduction: func(bytes int64) { s.metrics.reducedBytes.Add(float64(bytes)) },
 		Diagnosed: func(what, outcome, library string) {
 			s.log.Warn("not rendered", "what", what, "outcome", outcome, "library", library)
 		},

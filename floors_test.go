@@ -16,6 +16,7 @@ var floors = map[string]int{
 	"resolve": 2, "cache": 2, "transform": 2, "origin": 2, "catalog": 2,
 	"asset/assettest": 2, // the suite that the stores of the rooms run
 	"control/client":  2, // what the API says, for the server and for the programs that speak to it
+	"transform/ssim":  1, // how much alike two pictures look
 	"bench/corpus":    2, // pictures, for the demo, the load and the tests
 	"proxy":           3, "control": 3, "ingest": 3,
 	".":               4,

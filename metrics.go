@@ -28,6 +28,7 @@ type metrics struct {
 	storeErrors     *prometheus.CounterVec
 	renders         *prometheus.CounterVec
 	renderSeconds   *prometheus.HistogramVec
+	reducedBytes    prometheus.Counter
 	probes          *prometheus.CounterVec
 	workersLost     *prometheus.CounterVec
 	shed            *prometheus.CounterVec
@@ -62,6 +63,7 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 		storeErrors:     counter("cache_errors_total", "Failures of a tier's store that cost no answer.", "tier"),
 		renders:         counter("renders_total", "Renders that reached a worker.", "format", "outcome"),
 		renderSeconds:   histogram("render_seconds", "Time of a render in its worker.", prometheus.ExponentialBuckets(1e-3, 2, 15), "format"),
+		reducedBytes:    counter("reduced_bytes_total", "Bytes of reductions that were made, of which renditions are made in the place of their originals.").WithLabelValues(),
 		probes:          counter("probes_total", "Uploads that a worker looked at.", "outcome"),
 		workersLost:     counter("render_workers_lost_total", "Render workers that ended.", "reason"),
 		shed:            counter("shed_total", "Work refused before it was started.", "reason"),

@@ -118,7 +118,10 @@ func (b *burstBench) burstRound(ctx context.Context, size burstSize, round int, 
 }
 
 // counters are what the program counts of itself.
-type counters struct{ answers, renders, reads, goroutines, queue float64 }
+type counters struct {
+	answers, renders, reads, goroutines, queue float64
+	reduced                                    float64 // bytes of reductions that were made
+}
 
 // counters asks the program; of others nothing is known.
 func (s *subject) counters(ctx context.Context) (c counters, err error) {
@@ -130,5 +133,6 @@ func (s *subject) counters(ctx context.Context) (c counters, err error) {
 	sums, err := scrape(ctx, s.control, s.token)
 	return counters{
 		sums["assetmatrix_requests_total"], sums["assetmatrix_renders_total"], sums["assetmatrix_provider_reads_total"], sums["go_goroutines"], sums["assetmatrix_queue_depth"],
+		sums["assetmatrix_reduced_bytes_total"],
 	}, err
 }

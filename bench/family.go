@@ -90,12 +90,23 @@ func familyOf(file string, widths []int) (wants []want) {
 
 func (b *studio) familyRound(ctx context.Context, size familySize, round int, wants []want) error {
 	return b.round(ctx, "family", round, size.rounds, b.subjects, func(t turn) error {
+		before, err := t.counters(ctx)
+		if err != nil {
+			return err
+		}
 		made, used, err := b.make(ctx, t.subject, wants, browserConnections)
+		if err != nil {
+			return err
+		}
+		after, err := t.counters(ctx)
 		if err != nil {
 			return err
 		}
 		b.note("family_wall_ms", "ms", t, ms(made.took))
 		b.noteUsage("family", t, used, 1)
+		if t.own() {
+			b.note("family_reductions_mb", "MB", t, (after.reduced-before.reduced)/1e6)
+		}
 		return nil
 	})
 }

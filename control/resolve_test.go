@@ -133,7 +133,8 @@ func TestResolveRefusals(t *testing.T) {
 		{"/blog/original" + hero, "not-found", "product", "", 404},
 		{"/shop/original,v=3" + hero, "not-found", "version", "1–2", 404},
 		{"/shop/w=1/a.txt", "unsupported-media-type", "options", "/shop/original/", 415},
-		{"/shop/blur=8" + hero, "not-implemented", "blur", "leave it out", 501},
+		{"/shop/rect=9000:0:9:9" + hero, "invalid-request", "rect", "some of the picture", 400},
+		{"/shop/wm=b" + hero, "not-found", "watermark", "", 404},
 		{"/shop/original" + hero + "?dl=x", "invalid-request", "dl", "accept, min_revision", 400},
 	} {
 		a := h.ask("GET", "/v1/resolve"+c.path, "")

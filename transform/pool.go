@@ -459,7 +459,7 @@ func (p *Pool) run(ctx, waiting context.Context, j *job, files ...*os.File) (rep
 	if waiting.Err() != nil { // or a worker might be started on it only to be killed
 		return reply{}, p.waited(waiting)
 	}
-	j.ctx, j.files, j.answer = ctx, files, make(chan answer, 1)
+	j.ctx, j.files, j.Memory, j.answer = ctx, files, j.bytes, make(chan answer, 1)
 	select {
 	case p.jobs <- j:
 		a := <-j.answer
@@ -577,6 +577,9 @@ func (p *Pool) give(w *worker, j *job) (reason string) {
 	took := time.Since(start)
 	p.learn(took)
 	p.events.rendered(j.name(), outcome, took)
+	if err == nil && j.Variant.Format == asset.Reduced {
+		p.events.reduction(r.Size)
+	}
 	p.events.diagnosed(j.name(), outcome, r.Library)
 	j.answer <- answer{r, err}
 	return reason

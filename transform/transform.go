@@ -126,6 +126,8 @@ type Events struct {
 	// WorkerLost: a worker ended. reason is "start", "idle", "crashed", "timeout", "cancelled", "malformed", "recycled"
 	// or "closed"; stderr is the tail of what it wrote.
 	WorkerLost func(reason, stderr string)
+	// Reduction: a reduction of so many bytes was made.
+	Reduction func(bytes int64)
 	// Reduced: a render begins with a reduction in the place of the original. How many were made is Rendered with the format "reduced".
 	Reduced func()
 	// Shed: work was refused before it was started. reason is "queue" or "wait".
@@ -153,6 +155,12 @@ func (e Events) workerStarted(pid int) {
 func (e Events) workerLost(reason, stderr string) {
 	if e.WorkerLost != nil {
 		e.WorkerLost(reason, stderr)
+	}
+}
+
+func (e Events) reduction(bytes int64) {
+	if e.Reduction != nil {
+		e.Reduction(bytes)
 	}
 }
 

@@ -49,7 +49,10 @@ func workOnce(conn *net.UnixConn) error {
 	if err := send(conn, reply{Taken: true}); err != nil {
 		return err
 	}
-	return send(conn, serveRequest(&r, files))
+	if err = send(conn, serveRequest(&r, files)); r.Memory >= dear {
+		releaseHeap()
+	}
+	return err
 }
 
 // serveRequest never panics: what Go can recover from becomes a refusal, and C's crashes are the server's to see.

@@ -1,7 +1,6 @@
 package transform
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -142,21 +140,8 @@ func untaken(err error) error {
 
 // worn reports whether the worker should be replaced before the next render.
 func (w *worker) worn(cfg Config) bool {
-	return w.renders >= cfg.MaxRenders || w.residentBytes() > cfg.MaxWorkerBytes
-}
-
-// residentBytes reads the second field of /proc/pid/statm (proc(5)), which is in pages; 0 when it cannot be read.
-func (w *worker) residentBytes() int64 {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(w.cmd.Process.Pid) + "/statm")
-	if err != nil {
-		return 0
-	}
-	fields := bytes.Fields(b)
-	if len(fields) < 2 {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
-	return pages * int64(os.Getpagesize())
+	resident, _ := memoryOf(w.cmd.Process.Pid)
+	return w.renders >= cfg.MaxRenders || resident > cfg.MaxWorkerBytes
 }
 
 // A tail keeps the last bytes written to it.

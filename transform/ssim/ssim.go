@@ -9,12 +9,14 @@
 package ssim
 
 import (
+	"errors"
 	"fmt"
 	"image"
 	"image/draw"
-
-	"github.com/assetmatrix/assetmatrix/asset"
 )
+
+// ErrUnlike is of pictures that cannot be compared.
+var ErrUnlike = errors.New("ssim: two pictures of the same size with pixels are needed")
 
 // window is the side of the windows in px. They are uniform, and there is one at every pixel that has room for it.
 const window = 8
@@ -29,10 +31,10 @@ const (
 // the same, less the less they look alike, down to −1. In a picture narrower or lower than 8 px, windows are as wide or high
 // as it is.
 //
-// It fails with [asset.ErrInvalid] when the sizes differ or there are no pixels.
+// It fails with [ErrUnlike] when the sizes differ or there are no pixels.
 func Luma(a, b image.Image) (mean float64, err error) {
 	if a.Bounds().Size() != b.Bounds().Size() || a.Bounds().Empty() {
-		return 0, fmt.Errorf("%w: pictures of %v and %v; allowed: two of the same size with pixels", asset.ErrInvalid, a.Bounds().Size(), b.Bounds().Size())
+		return 0, fmt.Errorf("%w: %v and %v", ErrUnlike, a.Bounds().Size(), b.Bounds().Size())
 	}
 	return planes(luma(a), luma(b), a.Bounds().Dx(), a.Bounds().Dy()), nil
 }

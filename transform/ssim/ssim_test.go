@@ -7,8 +7,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
-
-	"github.com/assetmatrix/assetmatrix/asset"
 )
 
 // drawing is soft waves and an edge.
@@ -179,11 +177,11 @@ func TestSizes(t *testing.T) {
 	for _, other := range []image.Image{drawing(10, 9), drawing(9, 10), image.NewGray(image.Rectangle{})} {
 		_, err := Luma(drawing(10, 10), other)
 		_, alphaErr := Alpha(drawing(10, 10), other)
-		if !errors.Is(err, asset.ErrInvalid) || !errors.Is(alphaErr, asset.ErrInvalid) {
+		if !errors.Is(err, ErrUnlike) || !errors.Is(alphaErr, ErrUnlike) {
 			t.Errorf("%v: %v, %v", other.Bounds(), err, alphaErr)
 		}
 	}
-	if _, err := Luma(image.NewGray(image.Rectangle{}), image.NewGray(image.Rectangle{})); !errors.Is(err, asset.ErrInvalid) {
+	if _, err := Luma(image.NewGray(image.Rectangle{}), image.NewGray(image.Rectangle{})); !errors.Is(err, ErrUnlike) {
 		t.Error(err)
 	}
 }
