@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/galdor/go-thumbhash"
@@ -35,18 +36,31 @@ type gallery struct {
 }
 
 func newGallery(t *testing.T) *gallery {
+	t.Helper()
+	drawGallery.Do(func() { drawnGallery = galleryOriginals(t) })
+	return &gallery{newBench(t, slowly), drawnGallery}
+}
+
+// The originals are drawn once, which takes longer than to render them.
+var (
+	drawGallery  sync.Once
+	drawnGallery map[string][][]byte
+)
+
+func galleryOriginals(t *testing.T) map[string][][]byte {
+	t.Helper()
 	brochure, err := corpus.Brochure(2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &gallery{bench: newBench(t, slowly), originals: map[string][][]byte{
+	return map[string][][]byte{
 		"photos/lake.jpg":     {jpegOf(t, lake(2, 900, 600)), revealing(jpegOf(t, lake(13, 1200, 800)))},
 		"photos/portrait.jpg": {jpegOf(t, sitter(5, 900, 600))},
 		"logo.png":            {pngOf(t, corpus.Badge(300))},
 		"scans/stamp.png":     {pngOf(t, stamped(corpus.Badge(240), 90))},
 		"clips/balloon.gif":   {flight(t, 160, 107, 8)},
 		"files/brochure.pdf":  {brochure},
-	}}
+	}
 }
 
 // target reads a URL and finds its original.
