@@ -110,6 +110,24 @@ func IsOption(name string) bool {
 	return ok
 }
 
+// A Rule is what the grammar says of one option.
+type Rule struct {
+	Name, Short string // Short is Name where there is no shorter one
+	// Allowed says what the value may be, in the words of faults.
+	Allowed string
+	// Head: it is about the whole rendition and stands in the first group alone.
+	Head bool
+}
+
+// Rules returns the grammar, in the order of canonical spelling, for what documents it.
+func Rules() []Rule {
+	rules := make([]Rule, len(options))
+	for i, o := range options {
+		rules[i] = Rule{o.name, o.short, o.allowed, o.head || o.name == "version"}
+	}
+	return rules
+}
+
 // MaxGroups is the largest number of option groups that may be chained with ";".
 const MaxGroups = 8
 

@@ -248,44 +248,143 @@ func TestOptionTable(t *testing.T) {
 	}
 }
 
+// seeds has values of every option, at and beyond the ends of what is allowed, for the fuzzers to begin with.
+var seeds = map[string][]string{
+	"animated":   {"0", "1", "2", "01"},
+	"aspect":     {"16:9", "1:1", "10000:1", "10001:1", "0:9", "32:18", "16:", ":", "16:9:1", "1.5:1"},
+	"background": {"fff", "F008", "ff0000", "12345678", "RebeccaPurple", "transparent", "black", "#fff", "ff", "blurple", "ffffff00"},
+	"blur":       {"0", "0.001", "250", "250.001", "faces", "Faces", "1.5", "1.", ".5", "1.2345", "-1"},
+	"brightness": {"0", "1", "1.000", "4", "4.001", "0.999"},
+	"contrast":   {"0", "1", "4", "1e3"},
+	"dpr":        {"0.1", "1", "4", "2.50", "0.09", "4.001"},
+	"fit":        {"scale-down", "contain", "cover", "crop", "pad", "squeeze", "Cover", "fill"},
+	"flip":       {"h", "v", "hv", "vh"},
+	"format":     {"auto", "jpeg", "jpg", "png", "webp", "avif", "jxl", "gif", "tiff", "thumbhash", "reduced", "bmp", ""},
+	"gamma":      {"0", "1", "4", "0.5", "x"},
+	"gravity":    {"center", "north", "northeast", "east", "southeast", "south", "southwest", "west", "northwest", "auto", "attention", "entropy", "face", "0.3x0.7", "0x1", "1.1x0", "0.5", "0.500x0.5"},
+	"height":     {"1", "8192", "8193", "0", "0400"},
+	"max-bytes":  {"1", "1000000000", "1000000001", "0"},
+	"metadata":   {"none", "copyright", "keep", "all"},
+	"pad":        {"0", "10", "1:2:3:4", "5:5:5:5", "0:0:0:8192", "8193", "1:2"},
+	"page":       {"1", "2", "1000000", "0"},
+	"pixelate":   {"0", "1", "1000", "1001"},
+	"quality":    {"1", "100", "auto", "0", "101"},
+	"radius":     {"0", "8192", "max", "min"},
+	"rect":       {"0:0:1:1", "0:10p:50.5p:400", "0:0:100p:100p", "0:0:101p:10", "0:0:0:10", "0p:0:0.001p:1", "1000000:0:1:1", "1:2:3", "1:2:3:4:5", "0.5:0:1:1"},
+	"rotate":     {"0", "90", "180", "270", "45", "360"},
+	"saturation": {"0", "1", "4", "0.001", "0.0001"},
+	"sharpen":    {"0", "0.5", "10", "10.001"},
+	"text":       {"a", "a,b;c=d/%#? \u2028é", "a=b", "\x00", "\xff", strings.Repeat("é", 128), strings.Repeat("x", 257)},
+	"text-color": {"fff", "0000", "white", "transparent", "none"},
+	"text-font":  {"sans", "Brand Sans", strings.Repeat("x", 65)},
+	"text-g":     {"center", "southwest", "0.3x0.7", "face"},
+	"text-size":  {"1", "1000", "1001"},
+	"trim":       {"1", "100", "0", "101"},
+	"version":    {"1", "0"},
+	"watermark":  {"logo.png", "a/b.png", "/abs", "a/../b", "é"},
+	"width":      {"1", "8192", "8193", "99999999999999999999", "１", "+1"},
+	"wm-g":       {"center", "northeast", "1x1", "auto"},
+	"wm-opacity": {"0", "0.5", "1", "1.001"},
+	"wm-scale":   {"0.001", "0.5", "1", "0", "1.1"},
+	"wm-tile":    {"0", "1", "2"},
+	"wm-x":       {"0", "8192", "8193", "-3"},
+	"wm-y":       {"0", "8192", "8193"},
+}
+
+// TestSeeds: every option has seeds, and all but the version, which is read elsewhere, some that are allowed and some that are not.
+func TestSeeds(t *testing.T) {
+	if len(seeds) != len(options) {
+		t.Errorf("seeds of %d options, there are %d", len(seeds), len(options))
+	}
+	for _, o := range options {
+		good, bad := 0, 0
+		for _, value := range seeds[o.name] {
+			if o.set(new(Variant), value) {
+				good++
+			} else {
+				bad++
+			}
+		}
+		if bad == 0 || good == 0 && o.name != "version" {
+			t.Errorf("%s has %d seeds that are allowed and %d that are not", o.name, good, bad)
+		}
+	}
+}
+
 func FuzzParseVariant(f *testing.F) {
+	for name, values := range seeds {
+		for _, value := range values {
+			f.Add(name + "=" + string(appendEscaped(nil, value)))
+			f.Add("w=9,ar=3:1;" + name + "=" + value) // as it is, and in a later group
+		}
+	}
 	for _, text := range []string{
 		"original", "w=400,h=300,fit=cover", "f=auto;blur=8;wm=a%2Fb", "g=0.3x0.7,bg=f008,ar=16:9", "rect=0:10p:50p:3,pad=1:2:3:4",
 		"text=a%2Cb%25%3B,text-g=north", "q=auto,radius=max,dpr=0.1,w=1", "w=1;fit=contain;h=3", "brightness=0.001,gamma=4", "%", "=", ";", ",",
 	} {
 		f.Add(text)
 	}
-	f.Fuzz(func(t *testing.T, text string) {
-		v, err := ParseVariant(text)
+	f.Fuzz(wantRoundTrip)
+}
+
+// FuzzOption gives any value to each option by itself, under both names: it is allowed, and then it is spelled so that it is read again,
+// or a fault names the option and what is allowed.
+func FuzzOption(f *testing.F) {
+	for i, o := range options {
+		for _, value := range seeds[o.name] {
+			f.Add(uint8(i), value)
+		}
+	}
+	f.Fuzz(func(t *testing.T, row uint8, value string) {
+		o := options[int(row)%len(options)]
+		escaped := string(appendEscaped(nil, value))
+		long, err := ParseVariant(o.name + "=" + escaped)
+		short, errShort := ParseVariant(o.short + "=" + escaped)
+		if long != short || (err == nil) != (errShort == nil) {
+			t.Fatalf("%s is read as %+v (%v) and %s as %+v (%v)", o.name, long, err, o.short, short, errShort)
+		}
 		if err != nil {
-			var fault *Fault
-			if !errors.As(err, &fault) || fault.Allowed == "" || len(fault.Error()) > 4000 {
-				t.Fatalf("%q: %v", text, err)
-			}
+			wantFault(t, o.name+"="+value, err, o.name)
 			return
 		}
-		if v.Format == AsIs && v != (Variant{}) {
-			t.Fatalf("%q has no format", text)
-		}
-		spelled := v.String()
-		again, err := ParseVariant(spelled)
-		if err != nil || again != v {
-			t.Fatalf("%q spells %q, which is %+v (%v), not %+v", text, spelled, again, err, v)
-		}
-		if twice := again.String(); twice != spelled {
-			t.Fatalf("%q spells %q and then %q", text, spelled, twice)
-		}
-		if strings.ContainsAny(spelled, "/@# ?") {
-			t.Fatalf("%q spells %q, which no URL and no key can hold", text, spelled)
-		}
-		for _, pic := range testPictures {
-			c := v.Canonical(pic)
-			if c.Canonical(pic) != c {
-				t.Fatalf("%q: %s is canonical, and then %s", text, c, c.Canonical(pic))
-			}
-			if c.Layout(pic.Size()) != v.Layout(pic.Size()) {
-				t.Fatalf("%q on %v: %s has the layout %v, not %v", text, pic.Size(), c, c.Layout(pic.Size()), v.Layout(pic.Size()))
-			}
+		wantRoundTrip(t, o.name+"="+escaped)
+		if changes := long.Options(); len(changes) > 1 || len(changes) == 1 && changes[0] != o.name {
+			t.Fatalf("%s=%q changes %v", o.name, value, changes)
 		}
 	})
+}
+
+// wantRoundTrip fails when a text is read and not spelled so that it is read again, or refused in a way that does not help.
+func wantRoundTrip(t *testing.T, text string) {
+	v, err := ParseVariant(text)
+	if err != nil {
+		var fault *Fault
+		if !errors.As(err, &fault) || fault.Allowed == "" || len(fault.Error()) > 4000 {
+			t.Fatalf("%q: %v", text, err)
+		}
+		return
+	}
+	if v.Format == AsIs && v != (Variant{}) {
+		t.Fatalf("%q has no format", text)
+	}
+	spelled := v.String()
+	again, err := ParseVariant(spelled)
+	if err != nil || again != v {
+		t.Fatalf("%q spells %q, which is %+v (%v), not %+v", text, spelled, again, err, v)
+	}
+	if twice := again.String(); twice != spelled {
+		t.Fatalf("%q spells %q and then %q", text, spelled, twice)
+	}
+	if strings.ContainsAny(spelled, "/@# ?") {
+		t.Fatalf("%q spells %q, which no URL and no key can hold", text, spelled)
+	}
+	for _, pic := range testPictures {
+		c := v.Canonical(pic)
+		if c.Canonical(pic) != c {
+			t.Fatalf("%q: %s is canonical, and then %s", text, c, c.Canonical(pic))
+		}
+		if c.Layout(pic.Size()) != v.Layout(pic.Size()) {
+			t.Fatalf("%q on %v: %s has the layout %v, not %v", text, pic.Size(), c, c.Layout(pic.Size()), v.Layout(pic.Size()))
+		}
+	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/assetmatrix/assetmatrix/asset"
 )
 
-var update = flag.Bool("update", false, "rewrite the goldens and docs/fits.png")
+var update = flag.Bool("update", false, "rewrite the goldens and the pictures of docs")
 
 // sameLook fails when two pictures differ by more than an encoder's drift: in size, or in more than 8 of the 64 bits
 // of their perceptual hash (a mirrored or misplaced picture differs in about 30).
