@@ -101,7 +101,7 @@ func probe(_ context.Context, f *os.File, size int64) (string, *asset.Picture, e
 	if err != nil {
 		return "", nil, nil
 	}
-	return "image/png", &asset.Picture{Width: c.Width, Height: c.Height, Pages: 1, Orientation: 1}, nil
+	return "image/png", &asset.Picture{Width: c.Width, Height: c.Height, Pages: 1, Orientation: 1, ThumbHash: "3OcRJYB4d3h/iIeHeEh3eIhw+j2w", Dominant: "#336699"}, nil
 }
 
 func picture(t *testing.T, w, h int, c color.Color) []byte {

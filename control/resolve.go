@@ -59,7 +59,12 @@ func resolutionOf(t *resolve.Target, res *resolve.Resolution) (*resolveOutput, e
 	if err != nil {
 		return nil, err
 	}
+	about, err := resolve.Describe(*res)
+	if err != nil {
+		return nil, err
+	}
 	out := client.Resolution{
+		ThumbHash: about.ThumbHash, Dominant: about.Dominant,
 		URL: frontPath(t.Product, pinned, t.Name), Unpinned: frontPath(t.Product, t.Spell(), t.Name),
 		ID: string(res.Entry.Record.AppendID(nil, res.Entry.At)), Version: res.Entry.Number, Digest: res.Entry.Digest,
 		MediaType: res.Entry.MediaType, Width: res.Entry.Picture.Width, Height: res.Entry.Picture.Height, Revision: res.Revision,

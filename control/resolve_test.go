@@ -49,6 +49,7 @@ func TestResolve(t *testing.T) {
 		want := client.Resolution{
 			URL: "/shop/" + c.url + name, Unpinned: "/shop/" + c.unpinned + name, ID: link.Asset, Version: c.version, Digest: found.Version(c.version).Digest,
 			MediaType: c.mediaType, Width: c.width, Height: c.height, Revision: a.Revision(),
+			ThumbHash: "3OcRJYB4d3h/iIeHeEh3eIhw+j2w", Dominant: "#336699",
 		}
 		if got != want {
 			t.Errorf("%s:\n got %+v\nwant %+v", c.options, got, want)

@@ -66,8 +66,9 @@ type Mutation struct {
 
 // A Resolution is what a delivery URL means at one revision.
 type Resolution struct {
-	// URL is the path on the front door that will always mean this: it names the version, and no preset.
-	URL string `json:"url" doc:"the path on the front door that will always mean this"`
+	// URL is the path on the front door that will always mean this: it names the version, and no preset. Only a watermark in it
+	// shows its asset's current version.
+	URL string `json:"url" doc:"the path on the front door that will always mean this, but for the version of a watermark in it"`
 	// Unpinned is the path that was asked for.
 	Unpinned string `json:"unpinned" doc:"the path on the front door that was asked for"`
 	ID       string `json:"id" doc:"of the asset"`
@@ -78,8 +79,11 @@ type Resolution struct {
 	MediaType string `json:"type" doc:"what the URL delivers for the Accept that was given"`
 	// Width and Height are those of what is delivered, in px; 0 when it is no picture.
 	Width    int    `json:"width,omitempty" doc:"of what is delivered, px"`
-	Height   int    `json:"height,omitempty" doc:"of what is delivered, px"`
-	Revision uint64 `json:"revision"`
+	Height   int    `json:"height,omitempty" doc:"of what is delivered, px; neither is there when it is trimmed, as nobody knows before it is made"`
+	// ThumbHash and Dominant are what can be shown until the picture is there.
+	ThumbHash string `json:"thumbhash,omitempty" doc:"placeholder of the picture, ThumbHash in base64"`
+	Dominant  string `json:"dominant,omitempty" doc:"its dominant colour, #rrggbb"`
+	Revision  uint64 `json:"revision"`
 	// Expiry is when the URL stops to work, nil for never.
 	Expiry *time.Time `json:"expiry" doc:"when the URL stops to work; null: never"`
 }
