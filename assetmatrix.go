@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -211,6 +212,10 @@ func (s *System) openIngest(context.Context) (err error) {
 
 func (s *System) openResolver(context.Context) (err error) {
 	s.cfg.Resolve.Epoch = transform.Epoch
+	s.cfg.Resolve.Lacks = func(f asset.Format) bool {
+		written, _, err := s.pool.Formats()
+		return err == nil && !slices.Contains(written, f.String())
+	}
 	s.resolver, err = resolve.New(s.cfg.Resolve, func() resolve.View { return s.catalog.View() })
 	return err
 }

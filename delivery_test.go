@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/assetmatrix/assetmatrix/control/client"
+	"github.com/assetmatrix/assetmatrix/transform"
 )
 
 func TestFirstLight(t *testing.T) {
@@ -42,7 +43,7 @@ func TestFirstLight(t *testing.T) {
 			t.Errorf("headers %v", a.Header)
 		}
 	}
-	if !strings.HasSuffix(plain.Header.Get("ETag"), `-1"`) {
+	if epoch := fmt.Sprintf(`-%d"`, transform.Epoch); !strings.HasSuffix(plain.Header.Get("ETag"), epoch) {
 		t.Errorf("the renderer's epoch is not in the ETag %s", plain.Header.Get("ETag"))
 	}
 	original := s.get("/shop/original/banners/hero.jpg").is(t, 200)

@@ -12,13 +12,15 @@ import (
 // GIF.
 func (r *Resolver) negotiate(accept string, v *asset.Variant, pic *asset.Picture, canvas asset.Size) asset.Format {
 	moves := pic.Animated && !v.Still && v.Page == 0
-	avif := !moves && canvas.Pixels() <= r.cfg.AVIFMaxPixels && holds(asset.AVIF, canvas)
-	webp := holds(asset.WebP, canvas)
+	avif := !moves && canvas.Pixels() <= r.cfg.AVIFMaxPixels && holds(asset.AVIF, canvas) && !r.lacks(asset.AVIF)
+	webp := holds(asset.WebP, canvas) && !r.lacks(asset.WebP)
 	if moves {
 		return choose(*acceptanceOf(accept), asset.GIF, avif, webp)
 	}
 	return choose(*acceptanceOf(accept), baseline(v, pic, canvas), avif, webp)
 }
+
+func (r *Resolver) lacks(f asset.Format) bool { return r.cfg.Lacks != nil && r.cfg.Lacks(f) }
 
 // baseline is PNG for what JPEG would spoil: transparency, and drawings.
 func baseline(v *asset.Variant, pic *asset.Picture, canvas asset.Size) asset.Format {

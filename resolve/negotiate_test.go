@@ -105,3 +105,14 @@ func TestHostileAccept(t *testing.T) {
 		}
 	}
 }
+
+// What the renderer cannot write is not chosen, whatever the client would like.
+func TestNegotiateWhatCanBeWritten(t *testing.T) {
+	x := newReader(t)
+	for lacking, want := range map[string]string{"": "avif", "avif": "webp", "avif webp": "jpeg"} {
+		x.r.cfg.Lacks = func(f asset.Format) bool { return strings.Contains(lacking, f.String()) }
+		if got := x.must("/shop/w=400/photo.jpg", "image/avif,image/webp,*/*;q=0.8").Key.Variant.Format.String(); got != want {
+			t.Errorf("without %q: %s, want %s", lacking, got, want)
+		}
+	}
+}

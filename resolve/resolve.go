@@ -39,6 +39,8 @@ type Config struct {
 	AVIFMaxPixels int64 `yaml:"avif_max_pixels"`
 	// MaxOutputPixels is the largest result that may be asked for, in px.
 	MaxOutputPixels int64 `yaml:"max_output_pixels"`
+	// Lacks reports whether the renderer cannot write a format, which f=auto does not choose then; nil when it can write all.
+	Lacks func(asset.Format) bool `yaml:"-"`
 	// Epoch is the renderer's (transform.Epoch). It is part of every rendition's ETag.
 	Epoch int `yaml:"-"`
 }

@@ -22,7 +22,7 @@ import (
 )
 
 // Epoch is part of every rendition's ETag. Raise it when the same key gives other pixels.
-const Epoch = 1
+const Epoch = 2
 
 // A Config sizes a [Pool].
 type Config struct {
