@@ -17,6 +17,7 @@ var floors = map[string]int{
 	"asset/assettest": 2, // the suite that the stores of the rooms run
 	"control/client":  2, // what the API says, for the server and for the programs that speak to it
 	"bench/corpus":    2, // pictures, for the demo, the load and the tests
+	"bench/chromium":  2, // for the tests that look at pages
 	"proxy":           3, "control": 3, "ingest": 3,
 	".":               4,
 	"bench":           5,
