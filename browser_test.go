@@ -21,7 +21,9 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"github.com/assetmatrix/assetmatrix/asset"
 	"github.com/assetmatrix/assetmatrix/bench/chromium"
+	"github.com/assetmatrix/assetmatrix/control/client"
 )
 
 // A page of another origin shows pictures in every way that HTML has: an img with srcset and sizes, a picture with sources by
@@ -279,4 +281,88 @@ func (tab *tab) moves(t *testing.T, selector string) bool {
 		}
 	}
 	return false
+}
+
+// A page asks its browser for client hints and passes them on to the origin of the pictures; one URL then brings each device
+// the width of the picture's place, and another the density.
+func TestClientHintsInABrowser(t *testing.T) {
+	s := boot(t, nil)
+	if _, err := s.PutProduct(t.Context(), "keen", client.ProductSpec{ClientHints: true}); err != nil {
+		t.Fatal(err)
+	}
+	s.put("keen", "hero.jpg", picture(t, 5, 1600, 1200))
+	asks := []string{
+		"Accept-CH", "Sec-CH-DPR, Sec-CH-Width",
+		"Permissions-Policy", fmt.Sprintf("ch-dpr=(self %[1]q), ch-width=(self %[1]q)", s.delivery),
+	}
+	asking, silent := host(t, hinted, s.delivery+"/keen", asks...), host(t, hinted, s.delivery+"/keen")
+	tab := openTab(t, s.delivery)
+	f := func(page string, d device, wide, dense int, auto string) {
+		t.Helper()
+		tab.visit(t, d, page)
+		types := tab.types() // before the images are asked for by themselves
+		all := tab.images(t)
+		if got := [2]int{all["wide"].Natural, all["dense"].Natural}; got != [2]int{wide, dense} {
+			t.Errorf("on a device of %d px at %gx the pictures are %d px wide, want %d and %d", d.width, d.dpr, got, wide, dense)
+		}
+		if got := types["/keen/f=auto/hero.jpg"]; got != auto || types["/keen/w=200/hero.jpg"] != "image/avif" {
+			t.Errorf("on a device of %d px at %gx the pictures are %v", d.width, d.dpr, types)
+		}
+	}
+	f(asking, device{width: 400, dpr: 1}, 448, 200, "image/avif") // the next step above 400
+	f(asking, device{width: 400, dpr: 2}, 832, 400, "image/avif")
+	f(asking, device{width: 1200, dpr: 1}, 640, 200, "image/avif")
+	f(silent, device{width: 400, dpr: 2}, 1600, 200, "image/webp") // too large for auto to make AVIF of it
+	tab.visit(t, device{width: 400, dpr: 2}, asking)
+	chromium.View(t, tab.ctx, "hints")
+}
+
+// hinted is a page with one URL for all devices. Its pictures are on the origin of the dot.
+var hinted = template.Must(template.New("hinted").Parse(`<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Client hints</title>
+<style>
+	body { margin: 0 }
+	#wide { display: block; width: 100vw; aspect-ratio: 4 / 3 }
+	@media (min-width: 601px) { #wide { width: 50vw } }
+	#dense { width: 200px; height: 150px }
+</style>
+<img id="wide" alt="" sizes="(max-width: 600px) 100vw, 50vw" src="{{.}}/f=auto/hero.jpg">
+<img id="dense" alt="" src="{{.}}/w=200/hero.jpg">
+</html>`))
+
+// One URL is more than one thing to a cache, and its answers say so.
+func TestClientHints(t *testing.T) {
+	s := boot(t, func(c *Config) { c.Products = []asset.Product{{Name: "keen", ClientHints: true}} })
+	s.put("keen", "hero.jpg", picture(t, 5, 1600, 1200))
+	s.put("shop", "hero.jpg", picture(t, 5, 1600, 1200))
+	const url = "/keen/f=jpeg,v=1/hero.jpg"
+	plain := s.get(url).is(t, 200)
+	small := s.get(url, "Sec-CH-Width", "300", "Sec-CH-DPR", "2").is(t, 200)
+	saving := s.get(url, "Sec-CH-Width", "300", "Save-Data", "on").is(t, 200)
+	if got := [2]int{size(t, plain.body).X, size(t, small.body).X}; got != [2]int{1600, 320} {
+		t.Errorf("the pictures are %d px wide", got)
+	}
+	if size(t, saving.body) != size(t, small.body) || len(saving.body)*10 > len(small.body)*8 {
+		t.Errorf("who saves data gets %d bytes, others %d", len(saving.body), len(small.body))
+	}
+	tags := map[string]bool{}
+	for _, a := range []answer{plain, small, saving} {
+		tags[a.Header.Get("ETag")] = true
+		if got := a.Header.Get("Vary"); got != "Sec-CH-DPR, DPR, Sec-CH-Width, Width, Save-Data" || a.Header.Get("Accept-CH") != "Sec-CH-DPR, Sec-CH-Width, Save-Data" {
+			t.Errorf("headers %v", a.Header)
+		}
+		if got := a.Header.Get("Cache-Control"); !strings.Contains(got, "immutable") {
+			t.Errorf("Cache-Control %s of a pinned URL", got)
+		}
+	}
+	if len(tags) != 3 {
+		t.Errorf("three pictures have the tags %v", tags)
+	}
+	renders := s.metric("assetmatrix_renders_total")
+	if got := s.get(url, "Width", "319").is(t, 200); !bytes.Equal(got.body, small.body) || s.metric("assetmatrix_renders_total") != renders {
+		t.Error("two widths of one step are rendered twice")
+	}
+	if got := s.get("/shop/f=jpeg/hero.jpg", "Sec-CH-Width", "300").is(t, 200); size(t, got.body).X != 1600 || got.Header.Get("Vary") != "" {
+		t.Errorf("a product without hints heeds them: %v", got.Header)
+	}
 }
