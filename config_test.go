@@ -116,6 +116,7 @@ func TestBadConfig(t *testing.T) {
 		"products: [{name: 'Bad Name'}]":              {"products[0].name", "Bad Name", "a-z"},
 		"products: [{name: x, presets: {w: q=1}}]":    {"products[0].presets.w", "allowed"},
 		"products: [{name: x, presets: {t: w=no}}]":   {"products[0].presets.t", "width"},
+		"products: [{name: x, client_hints: maybe}]":  {"line 1", "maybe", "bool"},
 		"products: [{name: x, colour: red}]":          {"line 1", `unknown key "colour"`},
 		"ingest:\n  garbage:\n    interval: 3600":     {"line 3", "`3600` is no duration", "30s"},
 		"delivery: [":                                 {"line 1"},

@@ -18,6 +18,7 @@ var floors = map[string]int{
 	"control/client":  2, // what the API says, for the server and for the programs that speak to it
 	"transform/ssim":  1, // how much alike two pictures look
 	"bench/corpus":    2, // pictures, for the demo, the load and the tests
+	"bench/chromium":  2, // for the tests that look at pages
 	"proxy":           3, "control": 3, "ingest": 3,
 	".":               4,
 	"bench":           5,

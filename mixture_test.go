@@ -46,7 +46,7 @@ func resolveTogether(t *testing.T, v *catalog.View, names []string) {
 	}
 	first := 0
 	for i, name := range names {
-		found, err := r.Resolve(resolve.Target{Product: "shop", Name: name, Mode: resolve.ModeOriginal}, "")
+		found, err := r.Resolve(resolve.Target{Product: "shop", Name: name, Mode: resolve.ModeOriginal}, resolve.Client{})
 		switch {
 		case err != nil:
 			t.Error(err)

@@ -14,6 +14,9 @@ type Product struct {
 	Lifetimes Lifetimes `json:"lifetimes,omitzero" yaml:"lifetimes"`
 	// Origins are the CORS origins allowed to read; empty or "*" means any.
 	Origins []string `json:"origins,omitempty" yaml:"origins"`
+	// ClientHints lets what a client says of its device (Sec-CH-DPR, Sec-CH-Width, Save-Data) decide what a URL leaves open. See
+	// package resolve.
+	ClientHints bool `json:"client_hints,omitempty" yaml:"client_hints"`
 	// Generation is the revision of the product's last purge, 0 when there was none. What is put does not change it.
 	Generation uint64    `json:"generation,omitempty" yaml:"-"`
 	Created    time.Time `json:"created,omitzero" yaml:"-"`

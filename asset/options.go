@@ -167,7 +167,7 @@ func (v Variant) Overlay(text string) (Variant, error) {
 			return Variant{}, err
 		}
 		if s.v.Format == ThumbHash {
-			return Variant{}, s.v.check()
+			return Variant{}, s.v.Check()
 		}
 	}
 	return s.v, nil
@@ -196,7 +196,7 @@ func (v *Variant) take(group string, head bool) error {
 		}
 		seen |= 1 << i
 	}
-	return v.check()
+	return v.Check()
 }
 
 // set sets one "key=value" and returns the row.
@@ -245,8 +245,9 @@ func (v *Variant) chain(later string) error {
 	return nil
 }
 
-// check holds the bounds on what is asked for, DPR included, and refuses what contradicts itself.
-func (v *Variant) check() error {
+// Check holds the bounds on what the first group asks for, DPR included, and refuses what contradicts itself. What was parsed
+// holds them; who has changed it since asks again. The error is a [Fault] of kind [ErrInvalid].
+func (v *Variant) Check() error {
 	w, h := v.box()
 	f := v.frame()
 	switch {

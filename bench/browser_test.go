@@ -4,16 +4,16 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+
+	"github.com/assetmatrix/assetmatrix/bench/chromium"
 )
 
 // A browser shows every series of every plot: its marks inside the plot and below the legend, in a colour of its own, with a
@@ -21,7 +21,7 @@ import (
 //
 //	go test ./bench -run InABrowser -artifacts
 func TestPageInABrowser(t *testing.T) {
-	ctx := startBrowser(t)
+	ctx := chromium.Start(t)
 	r := examplePage()
 	if missing := unseen(look(t, ctx, r), r.Plots); len(missing) > 0 {
 		t.Errorf("not to be seen:\n%s", strings.Join(missing, "\n"))
@@ -34,35 +34,6 @@ func TestPageInABrowser(t *testing.T) {
 	if missing := unseen(look(t, ctx, emptied), r.Plots); !slices.Equal(missing, []string{"Throughput: measured elsewhere has no marks", "Throughput: measured elsewhere is not in the legend"}) {
 		t.Errorf("without a series, missed is only %q", missing)
 	}
-}
-
-// startBrowser starts a browser that ends with the test.
-func startBrowser(t *testing.T) context.Context {
-	t.Helper()
-	program, err := findBrowser()
-	if err != nil {
-		t.Fatalf("no browser to look at the page with (%v): scripts/deps test installs one", err)
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.DisableGPU, chromedp.WindowSize(1280, 900),
-		chromedp.Flag("disable-dev-shm-usage", true)) // small in containers
-	if os.Getuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // it refuses to start otherwise
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	ctx, stop := chromedp.NewExecAllocator(ctx, options...)
-	ctx, closeTab := chromedp.NewContext(ctx)
-	t.Cleanup(func() { closeTab(); stop(); cancel() })
-	return ctx
-}
-
-// findBrowser returns the first of those that scripts/deps is content with.
-func findBrowser() (path string, err error) {
-	for _, name := range []string{"chromium", "google-chrome"} {
-		if path, err = exec.LookPath(name); err == nil {
-			return path, nil
-		}
-	}
-	return "", err
 }
 
 // A view is what the browser shows of a plot, in CSS pixels from its upper left corner.
@@ -220,12 +191,9 @@ func (p Plot) someTicks() []string {
 // screenshot leaves a picture of the page that is open, in the given colour scheme.
 func screenshot(t *testing.T, ctx context.Context, scheme string) {
 	t.Helper()
-	var picture []byte
 	prefers := emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}})
-	if err := chromedp.Run(ctx, prefers, chromedp.FullScreenshot(&picture, 100)); err != nil {
+	if err := chromedp.Run(ctx, prefers); err != nil {
 		t.Fatalf("the browser: %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(t.ArtifactDir(), scheme+".png"), picture, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	chromium.Page(t, ctx, scheme)
 }

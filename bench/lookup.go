@@ -94,7 +94,7 @@ func (b *catalogBench) resolves(ctx context.Context) error {
 	one := func(i int) error {
 		t, err := resolve.Parse(urls[i], "")
 		if err == nil {
-			_, err = r.Resolve(t, accept)
+			_, err = r.Resolve(t, resolve.Client{Accept: accept})
 		}
 		return err
 	}

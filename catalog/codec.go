@@ -36,7 +36,7 @@ const (
 
 // The newest layouts of the records.
 const (
-	layoutProduct = 1
+	layoutProduct = 2
 	layoutAsset   = 1
 	layoutVersion = 1
 	layoutLink    = 1
@@ -81,8 +81,13 @@ func appendMutation(b []byte, m *Mutation) []byte {
 	}
 }
 
+// A product without client hints has the first layout, which programs before them read.
 func appendProduct(b []byte, p *asset.Product) []byte {
-	b = appendString(append(b, layoutProduct), p.Name)
+	layout := byte(layoutProduct)
+	if !p.ClientHints {
+		layout = 1
+	}
+	b = appendString(append(b, layout), p.Name)
 	b = appendCount(b, len(p.Presets), p.Presets == nil)
 	for _, name := range slices.Sorted(maps.Keys(p.Presets)) {
 		b = appendString(appendString(b, name), p.Presets[name])
@@ -92,7 +97,11 @@ func appendProduct(b []byte, p *asset.Product) []byte {
 	}
 	b = appendStrings(b, p.Origins)
 	b = binary.AppendUvarint(b, p.Generation)
-	return appendTime(appendTime(b, p.Created), p.Updated)
+	b = appendTime(appendTime(b, p.Created), p.Updated)
+	if layout >= 2 {
+		b = appendBool(b, p.ClientHints)
+	}
+	return b
 }
 
 func appendAsset(b []byte, a *asset.Asset) []byte {
@@ -293,17 +302,19 @@ func (d *decoder) name() string {
 }
 
 // layout reads a record's version, which must be one that this program knows.
-func (d *decoder) layout(newest byte) {
-	switch layout := d.byte(); {
+func (d *decoder) layout(newest byte) byte {
+	layout := d.byte()
+	switch {
 	case layout > newest:
 		d.fail(fmt.Errorf("a record of layout %d: %w", layout, errNewer))
 	case layout == 0:
 		d.fail(errEncoding)
 	}
+	return layout
 }
 
 func (d *decoder) product() *asset.Product {
-	d.layout(layoutProduct)
+	layout := d.layout(layoutProduct)
 	p := &asset.Product{Name: d.string()}
 	if n, ok := d.count(2); ok {
 		p.Presets = make(map[string]string, n)
@@ -316,6 +327,9 @@ func (d *decoder) product() *asset.Product {
 	p.Origins = d.strings()
 	p.Generation = d.uint()
 	p.Created, p.Updated = d.time(), d.time()
+	if layout >= 2 {
+		p.ClientHints = d.bool()
+	}
 	return p
 }
 

@@ -76,7 +76,7 @@ func (r *maker) version() asset.Version {
 }
 
 func (r *maker) product() *asset.Product {
-	p := &asset.Product{Name: r.text(), Origins: r.texts(), Generation: r.Uint64(), Created: r.time(), Updated: r.time()}
+	p := &asset.Product{Name: r.text(), Origins: r.texts(), Generation: r.Uint64(), Created: r.time(), Updated: r.time(), ClientHints: r.half()}
 	p.Lifetimes = asset.Lifetimes{MaxAge: r.number(), SharedMaxAge: r.number(), StaleWhileRevalidate: r.number(), StaleIfError: r.number()}
 	if r.half() {
 		p.Presets = map[string]string{}
@@ -148,7 +148,7 @@ func TestCodec(t *testing.T) {
 func TestCodecHasEveryField(t *testing.T) {
 	for record, fields := range map[reflect.Type]int{
 		reflect.TypeFor[Mutation](): 11, reflect.TypeFor[AssetChange](): 7, reflect.TypeFor[AddedVersion](): 2, reflect.TypeFor[LinkRef](): 2,
-		reflect.TypeFor[Purge](): 4, reflect.TypeFor[asset.Product](): 7, reflect.TypeFor[asset.Lifetimes](): 4, reflect.TypeFor[asset.Asset](): 11,
+		reflect.TypeFor[Purge](): 4, reflect.TypeFor[asset.Product](): 8, reflect.TypeFor[asset.Lifetimes](): 4, reflect.TypeFor[asset.Asset](): 11,
 		reflect.TypeFor[asset.Version](): 7, reflect.TypeFor[asset.Picture](): 9, reflect.TypeFor[asset.Link](): 7, reflect.TypeFor[asset.Point](): 2,
 	} {
 		has := 0
@@ -159,6 +159,15 @@ func TestCodecHasEveryField(t *testing.T) {
 		}
 		if has != fields {
 			t.Errorf("%v has %d fields, the codec knows %d: append the others to its layout and raise that", record, has, fields)
+		}
+	}
+}
+
+// What is said of a product as it always was is read by older programs.
+func TestLayoutOfProducts(t *testing.T) {
+	for hints, want := range map[bool]byte{false: 1, true: 2} {
+		if got := appendProduct(nil, &asset.Product{Name: "shop", ClientHints: hints})[0]; got != want {
+			t.Errorf("client hints %v: layout %d, want %d", hints, got, want)
 		}
 	}
 }

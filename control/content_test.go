@@ -23,7 +23,7 @@ func TestContentRefusals(t *testing.T) {
 		{"{}{}", 400, "invalid-request", "body", "line 1, at byte 3", "nothing behind it"},
 		{"{\"origins\":[\"\xff\"]}", 400, "invalid-request", "body", "byte 14", "UTF-8"},
 		{strings.Repeat("[", 20_000), 400, "invalid-request", "body", "", "one JSON object"},
-		{"[]", 422, "invalid-content", "body", "another type", "an object with lifetimes, origins, presets"},
+		{"[]", 422, "invalid-content", "body", "another type", "an object with client_hints, lifetimes, origins, presets"},
 		{"null", 422, "invalid-content", "body", "another type", "an object with"},
 		{`"x"`, 422, "invalid-content", "body", "another type", "an object with"},
 		{`{"presets":[]}`, 422, "invalid-content", "/presets", "another type", "an object, each of it a string"},

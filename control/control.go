@@ -132,7 +132,7 @@ type History interface {
 
 // A Resolver finds what a delivery URL means; *resolve.Resolver is one.
 type Resolver interface {
-	Resolve(t resolve.Target, accept string) (resolve.Resolution, error)
+	Resolve(t resolve.Target, c resolve.Client) (resolve.Resolution, error)
 }
 
 // An Ingester takes uploads in; *ingest.Ingester is one.

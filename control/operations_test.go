@@ -180,7 +180,7 @@ put /v1/products/{product}/links/{name} putLink`
 			t.Errorf("%s: %+v", name, schema)
 		}
 	}
-	if spec := doc.Components.Schemas["ProductSpec"]; spec.AdditionalProperties != false || len(spec.Properties) != 3 {
+	if spec := doc.Components.Schemas["ProductSpec"]; spec.AdditionalProperties != false || len(spec.Properties) != 4 {
 		t.Errorf("%+v", spec)
 	}
 }

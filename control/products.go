@@ -95,7 +95,7 @@ func productIn(v *catalog.View, name string) (*asset.Product, error) {
 func productOf(p *asset.Product, revision uint64) client.Product {
 	out := client.Product{
 		Name: p.Name, Created: p.Created, State: stateOfProduct(p), Revision: revision,
-		ProductSpec: client.ProductSpec{Presets: p.Presets, Origins: p.Origins},
+		ProductSpec: client.ProductSpec{Presets: p.Presets, Origins: p.Origins, ClientHints: p.ClientHints},
 	}
 	if p.Lifetimes != (asset.Lifetimes{}) {
 		l := client.Lifetimes(p.Lifetimes)
@@ -115,7 +115,7 @@ func (w *productWriter) put(ctx context.Context, in *productWrite) (*putProductO
 	if err != nil {
 		return nil, err
 	}
-	op := client.Operation{Op: client.OpPutProduct, Product: in.Product, Presets: spec.Presets, Lifetimes: spec.Lifetimes, Origins: spec.Origins}
+	op := client.Operation{Op: client.OpPutProduct, Product: in.Product, Presets: spec.Presets, Lifetimes: spec.Lifetimes, Origins: spec.Origins, ClientHints: spec.ClientHints}
 	if err := readConditions(in.request, &op); err != nil {
 		return nil, err
 	}
@@ -172,7 +172,7 @@ func (w *write) putProduct() error {
 
 // productOfSpec returns the product that an operation defines.
 func productOfSpec(op *client.Operation) (asset.Product, error) {
-	p := asset.Product{Name: op.Product, Presets: op.Presets, Origins: op.Origins}
+	p := asset.Product{Name: op.Product, Presets: op.Presets, Origins: op.Origins, ClientHints: op.ClientHints}
 	if err := asset.CheckProductName("/product", p.Name); err != nil {
 		return p, err
 	}

@@ -21,6 +21,8 @@ func TestProducts(t *testing.T) {
 		Presets:   map[string]string{"thumb": "w=200,h=200,fit=cover", "hero": "width=1600"},
 		Lifetimes: &client.Lifetimes{MaxAge: 60, SharedMaxAge: 3600},
 		Origins:   []string{"https://shop.example", "http://localhost:3000"},
+
+		ClientHints: true,
 	}
 	made, err := h.client.PutProduct(t.Context(), "shop", spec)
 	must(t, err)
@@ -38,14 +40,14 @@ func TestProducts(t *testing.T) {
 		t.Fatalf("%+v, not %+v", got, made)
 	}
 	record, _ := h.catalog.View().Product("shop")
-	if record.Lifetimes != (asset.Lifetimes{MaxAge: 60, SharedMaxAge: 3600}) || record.Presets["hero"] != "width=1600" || len(record.Origins) != 2 {
+	if record.Lifetimes != (asset.Lifetimes{MaxAge: 60, SharedMaxAge: 3600}) || record.Presets["hero"] != "width=1600" || len(record.Origins) != 2 || !record.ClientHints {
 		t.Fatalf("%+v", record)
 	}
 }
 
 func TestPutProductReplaces(t *testing.T) {
 	h := open(t)
-	if a := h.json("/v1/products/shop", `{"presets":{"thumb":"w=200"},"lifetimes":{"max_age":1}}`); a.StatusCode != 201 {
+	if a := h.json("/v1/products/shop", `{"presets":{"thumb":"w=200"},"lifetimes":{"max_age":1},"client_hints":true}`); a.StatusCode != 201 {
 		t.Fatal(a.Status, string(a.body))
 	}
 	before, err := h.client.Product(t.Context(), "shop")
@@ -55,7 +57,7 @@ func TestPutProductReplaces(t *testing.T) {
 	}
 	after, err := h.client.Product(t.Context(), "shop")
 	must(t, err)
-	if len(after.Presets) != 0 || after.Lifetimes != nil || len(after.Origins) != 1 || !after.Created.Equal(before.Created) || after.Revision != before.Revision+1 {
+	if len(after.Presets) != 0 || after.Lifetimes != nil || len(after.Origins) != 1 || after.ClientHints || !after.Created.Equal(before.Created) || after.Revision != before.Revision+1 {
 		t.Fatalf("%+v", after)
 	}
 	if record, _ := h.catalog.View().Product("shop"); record.Updated.Before(record.Created) {
@@ -72,6 +74,20 @@ func TestPutProductReplaces(t *testing.T) {
 	must(t, err)
 	if len(all.Products) != 2 || all.Products[0].Name != "a" || all.Products[1].Name != "shop" {
 		t.Fatal(all)
+	}
+}
+
+// Hints are as much of a product's state as all else, and a transaction sets them, too.
+func TestProductWithClientHints(t *testing.T) {
+	h := open(t)
+	without, err := h.client.PutProduct(t.Context(), "shop", client.ProductSpec{})
+	must(t, err)
+	_, err = h.client.Transact(t.Context(), []client.Operation{{Op: client.OpPutProduct, Product: "shop", ClientHints: true}})
+	must(t, err)
+	with, err := h.client.Product(t.Context(), "shop")
+	must(t, err)
+	if !with.ClientHints || with.State == without.State {
+		t.Errorf("%+v, then %+v", without, with)
 	}
 }
 
@@ -100,9 +116,11 @@ func TestProductRefusals(t *testing.T) {
 		{`{"lifetimes":{"s_maxage":5}}`, "/lifetimes/max_age", "0–31536000"},
 		{`{"lifetimes":{"max_age":-1}}`, "/lifetimes/max_age", "0–31536000"},
 		{`{"lifetimes":{"max_age":1,"stale_if_error":31536001}}`, "/lifetimes/stale_if_error", "0–31536000"},
-		{`{"access":"signed"}`, "/access", "lifetimes, origins, presets"}, // a later version's
-		{`{"keys":[]}`, "/keys", "lifetimes, origins, presets"},
-		{`{"Presets":{}}`, "/Presets", "lifetimes, origins, presets"},
+		{`{"client_hints":"yes"}`, "/client_hints", "true or false"},
+		{`{"client_hints":null}`, "/client_hints", "true or false"},
+		{`{"access":"signed"}`, "/access", "client_hints, lifetimes, origins, presets"}, // a later version's
+		{`{"keys":[]}`, "/keys", "client_hints, lifetimes, origins, presets"},
+		{`{"Presets":{}}`, "/Presets", "client_hints, lifetimes, origins, presets"},
 	} {
 		refused(t, h.json("/v1/products/other", c.body), 422, "invalid-content", c.part, c.allowed)
 	}

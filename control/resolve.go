@@ -29,7 +29,8 @@ type resolveOutput struct {
 func (s *Server) routeResolve(api huma.API) {
 	register(s, api, huma.Operation{
 		OperationID: "resolve", Method: http.MethodGet, Path: "/v1/resolve/{product}/{options}/{name}", Summary: "What a delivery URL means",
-		Description: "Reads the matrix alone: nothing is rendered. What the front door would refuse is refused here in the same words.",
+		Description: "Reads the matrix alone: nothing is rendered. What the front door would refuse is refused here in the same words. " +
+			"It is what a client without client hints gets.",
 	}, s.resolve)
 }
 
@@ -46,7 +47,7 @@ func (s *Server) resolve(_ context.Context, in *resolveInput) (*resolveOutput, e
 	if accept == "" {
 		accept = in.AcceptHeader
 	}
-	res, err := s.deps.Resolver.Resolve(t, accept)
+	res, err := s.deps.Resolver.Resolve(t, resolve.Client{Accept: accept})
 	in.shows(res.Revision)
 	if err != nil {
 		return nil, err

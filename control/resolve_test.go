@@ -67,7 +67,7 @@ func (h *house) pinned(r client.Resolution, accept string) {
 	h.t.Helper()
 	target, err := resolve.Parse(r.URL, "")
 	must(h.t, err)
-	front, err := h.server.deps.Resolver.Resolve(target, accept)
+	front, err := h.server.deps.Resolver.Resolve(target, resolve.Client{Accept: accept})
 	must(h.t, err)
 	if !front.Pinned || front.Entry.Number != r.Version || front.Key.Original != r.Digest {
 		h.t.Errorf("%s: %+v", r.URL, front)
@@ -96,7 +96,7 @@ func (h *house) keyOf(path string) asset.Key {
 	h.t.Helper()
 	target, err := resolve.Parse(path, "")
 	must(h.t, err)
-	res, err := h.server.deps.Resolver.Resolve(target, "image/webp")
+	res, err := h.server.deps.Resolver.Resolve(target, resolve.Client{Accept: "image/webp"})
 	must(h.t, err)
 	return res.Key
 }

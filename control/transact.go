@@ -29,7 +29,7 @@ type kind struct {
 
 // kinds are all of them. Each has a call of its own as well, and that of the assets an upload in the place of put_asset.
 var kinds = []kind{
-	{client.OpPutProduct, Admin, named, (*write).putProduct, []string{"product"}, []string{"presets", "lifetimes", "origins", "if_state", "create_only"}},
+	{client.OpPutProduct, Admin, named, (*write).putProduct, []string{"product"}, []string{"presets", "lifetimes", "origins", "client_hints", "if_state", "create_only"}},
 	{client.OpDeleteProduct, Admin, named, (*write).deleteProduct, []string{"product"}, []string{"if_state"}},
 	{client.OpPutAsset, Write, named, (*write).putAsset, []string{"product", "name", "digest"}, []string{"status", "if_version", "if_state", "create_only"}},
 	{client.OpPatchAsset, Write, named, (*write).patchAsset, []string{"product", "name"}, []string{"status", "current", "tags", "focal", "if_version", "if_state"}},

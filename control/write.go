@@ -201,7 +201,7 @@ func stateOf(l *asset.Link, a *asset.Asset) string {
 }
 
 func stateOfProduct(p *asset.Product) string {
-	return digestOf(p.Created, p.Presets, p.Lifetimes, p.Origins)
+	return digestOf(p.Created, p.Presets, p.Lifetimes, p.Origins, p.ClientHints)
 }
 
 func digestOf(parts ...any) string {

@@ -35,3 +35,13 @@ func TestRevisionAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations, %v without Asset-Min-Revision", n, plain)
 	}
 }
+
+// Client hints are read where they lie.
+func TestClientHintsAllocateNothing(t *testing.T) {
+	s, w := stillServer(t), bufio.NewWriter(io.Discard)
+	allocs := func(ctx *fasthttp.RequestCtx) float64 { return testing.AllocsPerRun(1000, func() { run(s, ctx, w) }) }
+	plain := allocs(prepared("/shop/w=10/pic.jpg"))
+	if n := allocs(prepared("/shop/w=10/pic.jpg", "Sec-CH-DPR: 2.625\r\n", "Sec-CH-Width: 600\r\n", "Save-Data: on\r\n")); n > plain {
+		t.Errorf("%v allocations, %v without hints", n, plain)
+	}
+}

@@ -21,7 +21,9 @@ type still struct {
 	object *asset.Object
 }
 
-func (s *still) Resolve(resolve.Target, string) (resolve.Resolution, error) { return s.found, nil }
+func (s *still) Resolve(resolve.Target, resolve.Client) (resolve.Resolution, error) {
+	return s.found, nil
+}
 
 func (s *still) Load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 	t := asset.TraceOf(ctx)
@@ -31,7 +33,7 @@ func (s *still) Load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 
 func stillServer(tb testing.TB) *Server {
 	w := newWorld()
-	found, err := w.Resolve(resolve.Target{Product: "shop", Name: "pic.jpg"}, "")
+	found, err := w.Resolve(resolve.Target{Product: "shop", Name: "pic.jpg"}, resolve.Client{})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -212,7 +212,7 @@ func (s *Server) preflight(x *exchange) {
 		"\r\nAccess-Control-Allow-Headers: Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, Cache-Control, "+minRevision+
 		"\r\nAccess-Control-Max-Age: 86400"...)
 	b = appendCORS(b, x.origins(), x.request.origin)
-	b = appendVary(b, false, x.origins())
+	b = appendVary(b, false, resolve.HeedNone, x.origins())
 	b = x.appendRevision(b)
 	x.send(fasthttp.StatusNoContent, b)
 }
@@ -239,10 +239,10 @@ var errRoot error = &asset.Fault{
 // resolve finds what the target means, at the revision that it demands or a later one.
 func (s *Server) resolve(x *exchange) (bool, error) {
 	var err error
-	accept := string(x.request.accept)
-	x.found, err = s.resolver.Resolve(x.target, accept)
+	client := resolve.Client{Accept: string(x.request.accept), Hints: x.request.hints.Hints()}
+	x.found, err = s.resolver.Resolve(x.target, client)
 	if x.found.Revision < x.target.MinRevision && s.await(x) {
-		x.found, err = s.resolver.Resolve(x.target, accept)
+		x.found, err = s.resolver.Resolve(x.target, client)
 	}
 	x.trace.Spent[asset.Resolving] = max(1, time.Since(x.began))
 	return false, err
@@ -382,7 +382,10 @@ func (s *Server) appendCommon(b []byte, x *exchange) []byte {
 	} else {
 		b = appendLifetime(b, f.Product.Lifetimes, s.fallback)
 	}
-	b = appendVary(b, f.Negotiated, f.Product.Origins)
+	b = appendVary(b, f.Negotiated, f.Heeds, f.Product.Origins)
+	if f.Product.ClientHints && !f.Key.IsOriginal() {
+		b = append(b, "\r\nAccept-CH: "+resolve.AcceptCH...)
+	}
 	b = appendDate(b, "Last-Modified", f.LastModified())
 	b = appendNumber(b, "Asset-Version", uint64(f.Entry.Number))
 	b = x.appendRevision(b)
@@ -424,7 +427,7 @@ func (s *Server) fail(x *exchange, err error) {
 	b := append(x.block[:0], firstValue+"\r\nContent-Type: "+asset.ProblemMediaType+"\r\nCross-Origin-Resource-Policy: cross-origin"...)
 	b = appendLine(b, "Cache-Control", cacheControl(c.Kind, err))
 	b = appendCORS(b, x.origins(), x.request.origin)
-	b = appendVary(b, false, x.origins())
+	b = appendVary(b, x.found.Negotiated, x.found.Heeds, x.origins())
 	b = x.appendRevision(b)
 	if seconds := c.RetryAfter(); seconds > 0 {
 		b = appendNumber(b, "Retry-After", uint64(seconds))

@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/resolve"
 )
 
 // The first header of every answer. Its value carries the rest of the block: see setBlock.
@@ -143,18 +144,30 @@ func allowedOrigin(origins []string, origin []byte) string {
 	return ""
 }
 
-// appendVary appends what else of the request decided about the answer.
-func appendVary(b []byte, negotiated bool, origins []string) []byte {
-	byOrigin := allowedOrigin(origins, nil) != "*"
-	switch {
-	case negotiated && byOrigin:
-		return append(b, "\r\nVary: Accept, Origin"...)
-	case negotiated:
-		return append(b, "\r\nVary: Accept"...)
-	case byOrigin:
-		return append(b, "\r\nVary: Origin"...)
+// appendVary appends what else of the request can decide about the answer.
+func appendVary(b []byte, negotiated bool, heeds resolve.Heed, origins []string) []byte {
+	start := len(b)
+	b = append(b, "\r\nVary:"...)
+	named := len(b)
+	if negotiated {
+		b = append(b, " Accept,"...)
 	}
-	return b
+	b = append(b, varyByHints[heeds]...)
+	if allowedOrigin(origins, nil) != "*" {
+		b = append(b, " Origin,"...)
+	}
+	if len(b) == named {
+		return b[:start]
+	}
+	return b[:len(b)-1] // without the last comma
+}
+
+// varyByHints are the headers of the hints that are heeded.
+var varyByHints = [...]string{
+	resolve.HeedNone:     "",
+	resolve.HeedSaveData: " Save-Data,",
+	resolve.HeedDPR:      " Sec-CH-DPR, DPR, Save-Data,",
+	resolve.HeedWidth:    " Sec-CH-DPR, DPR, Sec-CH-Width, Width, Save-Data,",
 }
 
 // appendTags appends the keys by which a CDN can purge: the asset's id, the product, the asset's tags.

@@ -2,7 +2,7 @@
 //
 // Its one invariant: nothing of a request outlives it. What fasthttp hands out is a view into a buffer that the next
 // request on the connection overwrites, so the path is copied once at the door and all else is read and forgotten; and
-// of the whole request only the path, the query and the class of formats in Accept reach a resolution.
+// of the whole request only the path, the query, the class of formats in Accept and the steps of client hints reach a resolution.
 //
 //	server, err := proxy.New(proxy.DefaultConfig(), resolver, matrix, memoryTier, proxy.Events{}, logger)
 //	if err != nil { … }
@@ -125,7 +125,7 @@ func (c Config) lifetimes() asset.Lifetimes {
 
 // A Resolver says what a target means. [resolve.Resolver] is one.
 type Resolver interface {
-	Resolve(t resolve.Target, accept string) (resolve.Resolution, error)
+	Resolve(t resolve.Target, c resolve.Client) (resolve.Resolution, error)
 }
 
 // A Replica is the snapshot of the matrix that the resolver reads, as it follows. The catalog is one.

@@ -28,10 +28,11 @@ type world struct {
 	load     func(ctx context.Context, k asset.Key) (*asset.Object, error) // instead of the files when set
 	loads    int
 	resolved func(resolve.Target)
-	revision uint64        // guarded by mu
-	arrived  chan struct{} // guarded by mu; closed with every revision
-	waiting  atomic.Int32  // in Await
-	gone     chan error    // how Await ended, when there is room
+	client   resolve.Client // that was last resolved for, when nothing is asked at the same time
+	revision uint64         // guarded by mu
+	arrived  chan struct{}  // guarded by mu; closed with every revision
+	waiting  atomic.Int32   // in Await
+	gone     chan error     // how Await ended, when there is room
 }
 
 // arrive shows the revision.
@@ -75,6 +76,7 @@ type file struct {
 	mediaType  string
 	text       []byte
 	rendition  bool // negotiated
+	heeds      resolve.Heed
 	pinned     bool
 	quality    int   // that was chosen
 	unreadable int64 // from this offset on, when above 0
@@ -105,7 +107,10 @@ func newWorld() *world {
 	}
 }
 
-func (w *world) Resolve(t resolve.Target, _ string) (resolve.Resolution, error) {
+func (w *world) Resolve(t resolve.Target, c resolve.Client) (resolve.Resolution, error) {
+	w.mu.Lock()
+	w.client = c
+	w.mu.Unlock()
 	if w.resolved != nil {
 		w.resolved(t)
 	}
@@ -130,7 +135,7 @@ func (w *world) Resolve(t resolve.Target, _ string) (resolve.Resolution, error) 
 	version := asset.Version{Number: 3, Digest: k.Original, Size: int64(len(f.text)), MediaType: f.mediaType, Created: created}
 	link := &asset.Link{Product: "shop", Name: t.Name, Pin: 3}
 	return resolve.Resolution{
-		Key: k, Product: &w.product, Name: t.Name, Negotiated: f.rendition, Pinned: f.pinned, Revision: revision,
+		Key: k, Product: &w.product, Name: t.Name, Negotiated: f.rendition, Heeds: f.heeds, Pinned: f.pinned, Revision: revision,
 		Entry: asset.NewEntry(link, &asset.Asset{ID: "id-1", Tags: []string{"summer_sale"}, Current: 3, Versions: []asset.Version{{}, {}, version}}, 0),
 	}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/resolve"
 )
 
 // A request is what of a request's headers matters here, as views into the connection's buffer: none of it may be
@@ -14,6 +15,7 @@ type request struct {
 	accept, cacheControl, origin                             []byte
 	ifMatch, ifNoneMatch, ifModifiedSince, ifUnmodifiedSince []byte
 	ifRange, ranges, minRevision                             []byte
+	hints                                                    resolve.HintHeaders
 	close                                                    bool // the client asked for Connection: close
 	body                                                     bool // the client announced a body
 }
@@ -56,18 +58,26 @@ func (r *request) take(line []byte) error {
 // A header that has one value and came twice becomes a list, which is neither a date nor a range, and is ignored so.
 func (r *request) keep(name, value []byte) error {
 	switch len(name) {
-	case len("Range"):
+	case len("DPR"):
+		join(&r.hints.DPR, name, "DPR", value)
+	case len("Range"): // and Width
 		join(&r.ranges, name, "Range", value)
+		join(&r.hints.Width, name, "Width", value)
 	case len("Accept"):
 		join(&r.accept, name, "Accept", value)
 		join(&r.origin, name, "Origin", value)
 	case len("If-Match"):
 		join(&r.ifMatch, name, "If-Match", value)
 		join(&r.ifRange, name, "If-Range", value)
-	case len("Connection"):
+	case len("Save-Data"):
+		join(&r.hints.SaveData, name, "Save-Data", value)
+	case len("Connection"): // and Sec-CH-DPR
 		if is(name, "Connection") && hasToken(value, "close") {
 			r.close = true
 		}
+		join(&r.hints.SecDPR, name, "Sec-CH-DPR", value)
+	case len("Sec-CH-Width"):
+		join(&r.hints.SecWidth, name, "Sec-CH-Width", value)
 	case len("If-None-Match"):
 		join(&r.ifNoneMatch, name, "If-None-Match", value)
 		join(&r.cacheControl, name, "Cache-Control", value)

@@ -27,7 +27,7 @@ func BenchmarkResolve(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				t, _ := Parse(path, "")
-				if _, err := r.Resolve(t, benchAccept); err != nil {
+				if _, err := r.Resolve(t, Client{Accept: benchAccept}); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -44,7 +44,7 @@ func BenchmarkNegotiate(b *testing.B) {
 
 func BenchmarkETag(b *testing.B) {
 	t, _ := Parse(benchPath, "")
-	found, err := newResolver(b, newSnapshot()).Resolve(t, benchAccept)
+	found, err := newResolver(b, newSnapshot()).Resolve(t, Client{Accept: benchAccept})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -75,7 +75,7 @@ func (m *matrix) spelled() map[string]string {
 			if err != nil {
 				m.t.Fatal(err)
 			}
-			res, err := m.r.Resolve(t, "image/webp")
+			res, err := m.r.Resolve(t, resolve.Client{Accept: "image/webp"})
 			if err != nil {
 				m.t.Fatal(err)
 			}

@@ -2,11 +2,11 @@
 // known about it. It reads a snapshot of the matrix and nothing else; no cache, disk, provider or renderer is touched.
 //
 // Its one invariant: two requests that mean the same pixels get the same [asset.Key], whatever their spelling, and
-// nothing of a request but its path and its class of formats can reach a key.
+// nothing of a request but its path, its class of formats and the steps of its client hints can reach a key.
 //
 //	r, err := resolve.New(resolve.DefaultConfig(), func() resolve.View { return matrix.View() })
 //	t, err := resolve.Parse("/shop/w=400,h=300,fit=cover/banners/hero.jpg", "dl=hero.jpg")
-//	found, err := r.Resolve(t, "image/avif,image/webp,*/*;q=0.8")
+//	found, err := r.Resolve(t, resolve.Client{Accept: "image/avif,image/webp,*/*;q=0.8"})
 //	object, err := renditions.Load(ctx, found.Key)
 package resolve
 
@@ -88,6 +88,8 @@ type Resolution struct {
 	Entry asset.Entry
 	// Negotiated: the format was chosen by Accept, and the answer must say "Vary: Accept".
 	Negotiated bool
+	// Heeds says which client hints can change what the URL means, whatever this client sent: the answer must name them in Vary.
+	Heeds Heed
 	// Pinned: the URL can never mean anything else. It names its version, and neither a preset, which can be redefined,
 	// nor info, which is about the present. A link's own pin does not count: it can be moved.
 	Pinned bool
@@ -102,7 +104,7 @@ type Resolution struct {
 	}
 }
 
-// Resolve finds what t means. accept is the Accept header, "" when there is none.
+// Resolve finds what t means to a client.
 //
 // What a client may read of an error is a [asset.Fault]: [asset.ErrNotFound] for a product, name or version that is not
 // there, [asset.ErrGone] for an archived asset, [asset.ErrInvalid] for options that do not go with the product or the
@@ -110,7 +112,7 @@ type Resolution struct {
 // rendered yet, [ErrBehind] while the snapshot is behind the revision that was demanded. An [asset.ErrUnavailable] that is
 // no fault says that the snapshot is damaged, and may have what was not found. The resolution beside an error holds what
 // was found until then, its Revision in any case.
-func (r *Resolver) Resolve(t Target, accept string) (Resolution, error) {
+func (r *Resolver) Resolve(t Target, c Client) (Resolution, error) {
 	view := r.view()
 	res := Resolution{Revision: view.Revision(), epoch: r.cfg.Epoch}
 	if err := res.find(view, &t); err != nil {
@@ -122,7 +124,7 @@ func (r *Resolver) Resolve(t Target, accept string) (Resolution, error) {
 	if t.Mode != ModeDeliver {
 		return res, nil
 	}
-	v, err := r.variant(view, &res, &t, accept)
+	v, err := r.variant(view, &res, &t, &c)
 	if err != nil {
 		return res, believe(view, err)
 	}

@@ -32,7 +32,7 @@ func (x reader) resolve(target, accept string) (Resolution, error) {
 	if err != nil {
 		x.t.Fatalf("%s: %v", target, err)
 	}
-	return x.r.Resolve(t, accept)
+	return x.r.Resolve(t, Client{Accept: accept})
 }
 
 func (x reader) must(target, accept string) Resolution {
@@ -445,10 +445,10 @@ func TestResolveTakesOneView(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Resolve(target, chrome); err != nil || taken != 1 {
+	if _, err := r.Resolve(target, Client{Accept: chrome}); err != nil || taken != 1 {
 		t.Errorf("%d views, %v", taken, err)
 	}
-	if _, err := r.Resolve(Target{Product: "nope"}, ""); !errors.Is(err, asset.ErrNotFound) || taken != 2 {
+	if _, err := r.Resolve(Target{Product: "nope"}, Client{}); !errors.Is(err, asset.ErrNotFound) || taken != 2 {
 		t.Errorf("%d views, %v", taken, err)
 	}
 }

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -66,6 +67,7 @@ func newSnapshot() *snapshot {
 				"thumb": "w=200,h=200,fit=cover,q=80,f=webp", "card": "w=600", "broken": "w=0", "deep": "w=100;blur=2", "wide": "w=4000",
 			}},
 			"bare": {Name: "bare"},
+			"keen": {Name: "keen", ClientHints: true, Presets: map[string]string{"thumb": "w=200,h=200,fit=cover,f=webp", "whole": "q=70"}},
 		},
 		links:  map[[2]string]*asset.Link{},
 		assets: map[string]*asset.Asset{},
@@ -86,6 +88,10 @@ func newSnapshot() *snapshot {
 	s.add("pinned.jpg", photo(), photo(), photo())
 	s.links[[2]string{"shop", "pinned.jpg"}].Pin = 2
 	s.links[[2]string{"bare", "photo.jpg"}] = &asset.Link{Product: "bare", Name: "photo.jpg", Asset: "id-photo.jpg"}
+	for name, a := range s.assets {
+		name = strings.TrimPrefix(name, "id-")
+		s.links[[2]string{"keen", name}] = &asset.Link{Product: "keen", Name: name, Asset: a.ID}
+	}
 	return s
 }
 

@@ -12,7 +12,7 @@ import (
 
 // variant makes of the URL's options the canonical variant with a concrete format. What it takes from elsewhere in the matrix,
 // a focal point and the originals of watermarks, is in it.
-func (r *Resolver) variant(view View, res *Resolution, t *Target, accept string) (asset.Variant, error) {
+func (r *Resolver) variant(view View, res *Resolution, t *Target, c *Client) (asset.Variant, error) {
 	v, err := t.options(res.Product)
 	if err != nil {
 		return v, err
@@ -30,13 +30,20 @@ func (r *Resolver) variant(view View, res *Resolution, t *Target, accept string)
 	if err := res.collect(view, &v); err != nil {
 		return v, err
 	}
+	if res.Product.ClientHints {
+		res.Heeds = heeded(&v)
+		r.hint(&v, pic.Size(), res.Heeds, &c.Hints)
+	}
 	canvas, err := r.bound(&v, pic.Size())
 	if err != nil {
 		return v, err
 	}
 	if v.Format == asset.Auto {
 		res.Negotiated = true
-		v.Format = r.negotiate(accept, &v, pic, canvas)
+		v.Format = r.negotiate(c.Accept, &v, pic, canvas)
+	}
+	if res.Heeds != HeedNone && c.Hints.SaveData && v.Quality == 0 {
+		v.Quality = frugal(v.Format)
 	}
 	if !holds(v.Format, canvas) {
 		return v, invalid("format", "up to "+strconv.Itoa(maxSide(v.Format))+" px on a side, or another format",

@@ -160,7 +160,7 @@ func picture(t *testing.T) string {
 
 func TestFromUploadToDelivery(t *testing.T) {
 	delivery := serving(t)
-	do(t, "products", "put", "shop", "--preset", "thumb=w=100,h=100,fit=cover", "--preset", "wide=w=9", "--origin", "https://shop.example").ok(t, "product   shop", "preset    thumb=w=100,h=100,fit=cover", "origin    https://shop.example", "revision")
+	do(t, "products", "put", "shop", "--preset", "thumb=w=100,h=100,fit=cover", "--preset", "wide=w=9", "--origin", "https://shop.example", "--client-hints").ok(t, "product   shop", "preset    thumb=w=100,h=100,fit=cover", "origin    https://shop.example", "hints     density", "revision")
 	do(t, "products", "put", "app").ok(t)
 	do(t, "products").ok(t, "PRODUCT", "shop", "thumb wide", "app")
 

@@ -99,6 +99,7 @@ func productsPutCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&cond.CreateOnly, "create-only", false, "only when there is no such product")
 	cmd.Flags().Var(presets{&spec.Presets}, "preset", "NAME=OPTIONS; may be given several times")
 	cmd.Flags().StringArrayVar(&spec.Origins, "origin", nil, "a CORS origin that may read; may be given several times; none is any")
+	cmd.Flags().BoolVar(&spec.ClientHints, "client-hints", false, "let Sec-CH-DPR, Sec-CH-Width and Save-Data decide what a URL leaves open")
 	for name, l := range map[string]struct {
 		seconds *int
 		use     string
@@ -124,6 +125,9 @@ func showProduct(out io.Writer, p client.Product) error {
 	}
 	for _, o := range p.Origins {
 		rows = append(rows, []string{"origin", o})
+	}
+	if p.ClientHints {
+		rows = append(rows, []string{"hints", "density, width and quality by client hints"})
 	}
 	return printRows(out, nil, append(rows, []string{"created", moment(p.Created)}, []string{"state", p.State}, []string{"revision", fmt.Sprint(p.Revision)}))
 }

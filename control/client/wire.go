@@ -14,6 +14,8 @@ type ProductSpec struct {
 	Lifetimes *Lifetimes `json:"lifetimes,omitempty" doc:"what answers for unpinned URLs carry in Cache-Control; left out: the server's defaults"`
 	// Origins are the CORS origins that may read; none or "*" is any.
 	Origins []string `json:"origins,omitempty" doc:"the CORS origins that may read, such as https://shop.example; none or * is any"`
+	// ClientHints lets clients say what a URL leaves open: density, width, and that data is dear.
+	ClientHints bool `json:"client_hints,omitempty" doc:"lets Sec-CH-DPR, Sec-CH-Width and Save-Data decide what a URL leaves open: density, width and quality; the page has to ask for them (Accept-CH)"`
 }
 
 // Lifetimes are cache lifetimes in seconds (RFC 9111 §5.2.2, RFC 5861). They have the fields of [asset.Lifetimes].

@@ -248,6 +248,8 @@ type Operation struct {
 	Lifetimes *Lifetimes        `json:"lifetimes,omitempty" doc:"what answers for unpinned URLs carry in Cache-Control"`
 	Origins   []string          `json:"origins,omitempty" nullable:"false" doc:"the CORS origins that may read"`
 
+	ClientHints bool `json:"client_hints,omitempty" doc:"lets client hints decide what a URL leaves open"`
+
 	// Digest is that of an original which a version in the matrix has already.
 	Digest *asset.Digest `json:"digest,omitempty" pattern:"^[0-9a-f]{64}$" doc:"the SHA-256, hexadecimal, of an original that a version in the matrix has already"`
 
