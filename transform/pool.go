@@ -34,6 +34,7 @@ type Pool struct {
 	memory    *semaphore.Weighted
 	queued    atomic.Int64
 	mean      atomic.Int64 // nanoseconds that a render took lately
+	heads     headMemory
 	jobs      chan *job
 	forks     chan fork
 	quit      chan struct{}
@@ -130,8 +131,8 @@ func (p *Pool) load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := request{MediaType: h.MediaType, Size: original.held.Size, MaxPixels: p.cfg.MaxPixels, Variant: k.Variant, Overlays: overlays}
-	source, err := p.source(ctx, k, h, original)
+	r := request{MediaType: h.MediaType, Size: h.size, MaxPixels: p.cfg.MaxPixels, Variant: k.Variant, Overlays: overlays}
+	source, err := p.source(ctx, k, h.Head, original)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +141,7 @@ func (p *Pool) load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 		h.held, h.MediaType = 0, tiffType
 		p.events.reduced()
 	}
-	return p.render(ctx, k, original, over, &job{request: r, bytes: bytes + estimate(h, k.Variant), leave: leave})
+	return p.render(ctx, k, original, over, &job{request: r, bytes: bytes + estimate(h.Head, k.Variant), leave: leave})
 }
 
 // source returns the reduction to make k of, which original then is; nil when k is made of the original. While it waits for that it
@@ -219,8 +220,8 @@ func (p *Pool) overlays(ctx context.Context, v asset.Variant) (over []*original,
 			o.putDown()
 			return nil, nil, 0, overlayFault(err)
 		}
-		over, heads = append(over, o), append(heads, overlay{h.MediaType, o.held.Size})
-		bytes += estimate(h, asset.Variant{}) - perRender + int64(h.Width)*int64(h.Height)*perMadePixel
+		over, heads = append(over, o), append(heads, overlay{h.MediaType, h.size})
+		bytes += estimate(h.Head, asset.Variant{}) - perRender + int64(h.Width)*int64(h.Height)*perMadePixel
 		o.putDown()
 	}
 	return over, heads, bytes, nil
@@ -241,18 +242,26 @@ const (
 	slowLook = 20 * time.Millisecond
 )
 
-// look loads an original and reads its head. Until the original is put down it counts as one of maxLooks.
-func (p *Pool) look(ctx context.Context, original *original) (Head, error) {
+// look returns what is known of an original; the first time it loads it for that. Until the original is put down it counts as one of
+// maxLooks then.
+func (p *Pool) look(ctx context.Context, original *original) (known, error) {
+	if h, ok := p.heads.get(original.key.Original); ok {
+		return h, nil
+	}
 	if p.looks.Acquire(ctx, 1) != nil {
-		return Head{}, context.Cause(ctx)
+		return known{}, context.Cause(ctx)
 	}
 	original.free = sync.OnceFunc(func() { p.looks.Release(1) })
 	defer time.AfterFunc(slowLook, original.free).Stop()
 	o, err := original.load(ctx)
 	if err != nil {
-		return Head{}, err
+		return known{}, err
 	}
-	return p.head(o, o.Size)
+	h, err := p.head(o, o.Size)
+	if err == nil {
+		p.heads.put(original.key.Original, known{h, o.Size})
+	}
+	return known{h, o.Size}, err
 }
 
 func (p *Pool) render(ctx context.Context, k asset.Key, from *original, over []*original, j *job) (*asset.Object, error) {
@@ -459,7 +468,7 @@ func (p *Pool) run(ctx, waiting context.Context, j *job, files ...*os.File) (rep
 	if waiting.Err() != nil { // or a worker might be started on it only to be killed
 		return reply{}, p.waited(waiting)
 	}
-	j.ctx, j.files, j.Memory, j.answer = ctx, files, j.bytes, make(chan answer, 1)
+	j.ctx, j.files, j.answer = ctx, files, make(chan answer, 1)
 	select {
 	case p.jobs <- j:
 		a := <-j.answer

@@ -3,6 +3,7 @@ package transform
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image/png"
@@ -60,12 +61,17 @@ func (b *bench) signal(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// ask asks for n variants at once. The channel has an error or nil for each.
+// asked is how many originals were asked for.
+var asked atomic.Uint32
+
+// ask asks for variants of n originals at once, which nobody has looked at before. The channel has an error or nil for each.
 func (b *bench) ask(ctx context.Context, n int) <-chan error {
 	answers := make(chan error, n)
 	for i := range n {
+		var digest asset.Digest
+		binary.BigEndian.PutUint32(digest[:], asked.Add(1))
 		go func() {
-			o, err := b.Load(ctx, asset.Key{Variant: asset.Variant{Width: i + 1, Format: asset.JPEG}})
+			o, err := b.Load(ctx, asset.Key{Original: digest, Variant: asset.Variant{Width: i + 1, Format: asset.JPEG}})
 			if err == nil {
 				o.Release()
 			}

@@ -22,8 +22,7 @@ const maxMessage = 16 << 10
 type request struct {
 	Probe     bool          `json:"probe,omitempty"`
 	MediaType string        `json:"type"`
-	Size      int64         `json:"size"`   // of the original, in bytes
-	Memory    int64         `json:"memory"` // that it is reckoned to take, in bytes
+	Size      int64         `json:"size"` // of the original, in bytes
 	MaxPixels int64         `json:"max_pixels"`
 	Variant   asset.Variant `json:"variant,omitzero"`
 	Whole     asset.Size    `json:"whole,omitzero"`     // of the original as stored, when its bytes are a reduction of it

@@ -49,10 +49,7 @@ func workOnce(conn *net.UnixConn) error {
 	if err := send(conn, reply{Taken: true}); err != nil {
 		return err
 	}
-	if err = send(conn, serveRequest(&r, files)); r.Memory >= dear {
-		releaseHeap()
-	}
-	return err
+	return send(conn, serveRequest(&r, files))
 }
 
 // serveRequest never panics: what Go can recover from becomes a refusal, and C's crashes are the server's to see.

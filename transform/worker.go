@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -31,7 +33,11 @@ const startTimeout = 15 * time.Second
 
 // environment is all that a worker sees of ours: no secret is inherited.
 var environment = []string{
-	"MALLOC_ARENA_MAX=2", // glibc's arenas keep what is freed
+	// glibc keeps what is freed, in pieces. A render has one thread, so one arena does, whose end goes back when it is large; and a
+	// decoder's working memory, of another size for each picture, lies outside of it.
+	"MALLOC_ARENA_MAX=1",
+	"MALLOC_MMAP_THRESHOLD_=33554432",
+	"MALLOC_TRIM_THRESHOLD_=33554432",
 	"VIPS_CONCURRENCY=1", // as many workers as cores, one thread each
 	// Nothing is written to a disk: what memory does not hold was not admitted. libvips knows no unit above g, and takes 1t
 	// for one byte; pictures in temporary files were not only slow but made libvips 8.14 crash on some animations.
@@ -140,8 +146,21 @@ func untaken(err error) error {
 
 // worn reports whether the worker should be replaced before the next render.
 func (w *worker) worn(cfg Config) bool {
-	resident, _ := memoryOf(w.cmd.Process.Pid)
-	return w.renders >= cfg.MaxRenders || resident > cfg.MaxWorkerBytes
+	return w.renders >= cfg.MaxRenders || w.residentBytes() > cfg.MaxWorkerBytes
+}
+
+// residentBytes reads the second field of /proc/pid/statm (proc(5)), which is in pages; 0 when it cannot be read.
+func (w *worker) residentBytes() int64 {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(w.cmd.Process.Pid) + "/statm")
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(b)
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
+	return pages * int64(os.Getpagesize())
 }
 
 // A tail keeps the last bytes written to it.
