@@ -15,8 +15,8 @@ import (
 // has never to go for it.
 const derivedShare = 90
 
-// openDeriver starts what makes presets ahead, unless that is off. It goes by the disk tier: in memory is what was asked for.
-// Docs: docs/decisions/015-who-derives-what.md.
+// openDeriver starts what makes presets ahead, unless that is off (decision 015). It loads from the disk tier, where live requests come
+// by as well: what is in memory was asked for.
 func (s *System) openDeriver(context.Context) error {
 	atOnce := int(s.cfg.Render.Derive)
 	if atOnce == 0 {

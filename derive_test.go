@@ -229,4 +229,3 @@ func TestServed(t *testing.T) {
 		}
 	})
 }
-

@@ -660,6 +660,7 @@ func TestConfig(t *testing.T) {
 		"max_memory_bytes": func(c *Config) { c.MaxMemoryBytes = 0 },
 		"max_renders":      func(c *Config) { c.MaxRenders = 0 },
 		"max_worker_bytes": func(c *Config) { c.MaxWorkerBytes = 0 },
+		"derive":           func(c *Config) { c.Derive = -1 },
 	} {
 		cfg := testConfig()
 		change(&cfg)

@@ -279,3 +279,32 @@ func TestOriginalIsChanged(t *testing.T) {
 		t.Errorf("%d originals are held", n)
 	}
 }
+
+// TestIdle: a pool is idle while a worker has nothing to do and nothing waits, and at no moment of a render.
+func TestIdle(t *testing.T) {
+	b, _ := stopped(t, nil)
+	if !b.Idle() {
+		t.Fatal("it has nothing to do and is not idle")
+	}
+	answers := b.ask(t.Context(), 1)
+	eventually(t, "the worker has the one", func() bool { return b.Queued() == 0 && !b.Idle() })
+	more := b.ask(t.Context(), 3)
+	eventually(t, "the others wait", func() bool { return b.Queued() == 3 })
+	if b.Idle() {
+		t.Error("it is idle though three wait")
+	}
+	b.signal(t, syscall.SIGCONT)
+	for range 3 {
+		if err := <-more; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-answers; err != nil {
+		t.Error(err)
+	}
+	eventually(t, "it is idle again", b.Idle)
+	_ = b.Close()
+	if b.Idle() {
+		t.Error("it is idle though it is closed")
+	}
+}
