@@ -106,9 +106,18 @@ func (d *Deriver) Waiting() int {
 //
 // A preset that was changed, a purge and a new version of a watermark concern any number of assets, and are left to those who ask.
 func (d *Deriver) Changed(mutations []catalog.Mutation) {
+	var dropped []string
+	d.mu.Lock() // for all of them: an upload is an asset and a link, and one matter
 	for i := range mutations {
 		if id := shownAnew(&mutations[i]); id != "" {
-			d.add(id)
+			dropped = d.add(id, dropped)
+		}
+	}
+	d.mu.Unlock()
+	d.rouse()
+	for _, id := range dropped {
+		if d.events.Dropped != nil {
+			d.events.Dropped(id)
 		}
 	}
 }
@@ -130,21 +139,16 @@ func shownAnew(m *catalog.Mutation) string {
 	return ""
 }
 
-// add puts an asset at the end of the queue, unless it waits already.
-func (d *Deriver) add(id string) {
-	d.mu.Lock()
-	dropped := ""
-	if _, waits := d.waiting[id]; !waits {
-		if len(d.queue) == maxWaiting {
-			dropped = d.pop()
-		}
-		d.queue, d.waiting[id] = append(d.queue, id), struct{}{}
+// add puts an asset at the end of the queue, unless it waits already, and appends to dropped what gives way; d.mu is held.
+func (d *Deriver) add(id string, dropped []string) []string {
+	if _, waits := d.waiting[id]; waits {
+		return dropped
 	}
-	d.mu.Unlock()
-	d.rouse()
-	if dropped != "" && d.events.Dropped != nil {
-		d.events.Dropped(dropped)
+	if len(d.queue) == maxWaiting {
+		dropped = append(dropped, d.pop())
 	}
+	d.queue, d.waiting[id] = append(d.queue, id), struct{}{}
+	return dropped
 }
 
 // pop takes the oldest; d.mu is held.
@@ -182,9 +186,8 @@ func (d *Deriver) taken() (id string) {
 	if len(d.queue) == 0 {
 		return ""
 	}
-	id = d.pop()
-	if len(d.queue) > 0 {
-		d.rouse() // others who wait for one
+	if id = d.pop(); len(d.queue) > 0 {
+		d.rouse() // another who waits for one
 	}
 	return id
 }

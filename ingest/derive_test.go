@@ -254,6 +254,7 @@ func TestDeriveCoalesces(t *testing.T) {
 		w.mu.Unlock()
 		d.Changed(changed("a"))
 		time.Sleep(long)
+		w.want(t, map[string]int{DeriveMade: 4})
 	})
 	old := 0
 	for _, k := range w.made {

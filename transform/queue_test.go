@@ -280,6 +280,20 @@ func TestOriginalIsChanged(t *testing.T) {
 	}
 }
 
+// TestIdleWaits: what waits for its original has need of a worker soon.
+func TestIdleWaits(t *testing.T) {
+	b := newBench(t, nil)
+	b.shelf.gate = make(chan struct{})
+	eventually(t, "it is idle", b.Idle)
+	answers := b.ask(t.Context(), 1)
+	eventually(t, "one waits", func() bool { return b.Queued() == 1 })
+	if b.Idle() {
+		t.Error("it is idle though one waits for its original")
+	}
+	close(b.shelf.gate)
+	<-answers // there is no such original
+}
+
 // TestIdle: a pool is idle while a worker has nothing to do and nothing waits, and at no moment of a render.
 func TestIdle(t *testing.T) {
 	b, _ := stopped(t, nil)
