@@ -215,6 +215,7 @@ func TestDeriveGivesWay(t *testing.T) {
 	w.derive(t, 2, func(d *Deriver) {
 		for _, flag := range []*atomic.Bool{&w.idle, &w.room} {
 			flag.Store(false)
+			synctest.Wait() // both have nothing to do
 			d.Changed(changed("a", "b"))
 			time.Sleep(long)
 			w.want(t, map[string]int{})
