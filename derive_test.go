@@ -189,12 +189,15 @@ func TestEdgesDeriveWhatTheyServe(t *testing.T) {
 	for _, product := range []string{"shop", "app"} {
 		f.control.presets(product, map[string]string{"thumb": "w=80,f=jpeg"})
 	}
-	first := f.control.put("shop", "seen.jpg", picture(t, 1, 640, 480))
+	first := f.control.put("shop", "seen.txt", []byte("no picture: it may have been noticed when the visitor has"))
 	serving, unvisited := f.edge(t.TempDir()), f.edge(t.TempDir())
-	serving.get("/shop/info/seen.jpg?min_revision="+strconv.FormatUint(first.Revision, 10)).is(t, 200)
+	serving.get("/shop/info/seen.txt?min_revision="+strconv.FormatUint(first.Revision, 10)).is(t, 200)
 	f.control.put("app", "elsewhere.jpg", picture(t, 2, 640, 480))
 	last := f.control.put("shop", "new.jpg", picture(t, 3, 640, 480))
 	eventually(t, "the edge has made it", func() bool { return serving.derived("made") == 1 })
+	if a := serving.get("/app/thumb/elsewhere.jpg").is(t, 200); !strings.Contains(a.Header.Get("Cache-Status"), "fwd=miss") {
+		t.Errorf("a product that nobody has asked for here: %s", a.Header.Get("Cache-Status"))
+	}
 	if a := serving.get("/shop/thumb/new.jpg").is(t, 200); !strings.Contains(a.Header.Get("Cache-Status"), "hit") {
 		t.Errorf("%s", a.Header.Get("Cache-Status"))
 	}

@@ -86,7 +86,7 @@ const (
 // How a Deriver waits.
 const (
 	lookAgain   = 50 * time.Millisecond // for a worker that is free, or for room
-	afterShed   = time.Second           // when it was refused for too much being asked for
+	onceMore    = time.Second           // for what passes
 	afterUnkept = time.Minute           // when nothing is kept, as the disk is full, say
 )
 
@@ -287,12 +287,11 @@ func pause(ctx context.Context, wait time.Duration) {
 	}
 }
 
-// make makes one rendition, and reports whether nothing can be made of its original. Being refused because clients ask for too much
-// means to wait, and once only.
+// make makes one rendition, and reports whether nothing can be made of its original. What passes is waited for, once.
 func (d *Deriver) make(ctx context.Context, k asset.Key) (spoiled bool) {
 	trace, err := d.load(ctx, k)
-	if errors.Is(err, asset.ErrOverloaded) {
-		if pause(ctx, afterShed); !d.leisure(ctx) {
+	if passes(err) {
+		if pause(ctx, onceMore); !d.leisure(ctx) {
 			return false
 		}
 		trace, err = d.load(ctx, k)
@@ -338,9 +337,15 @@ func (d *Deriver) kept(ctx context.Context, trace *asset.Trace) {
 	pause(ctx, afterUnkept)
 }
 
+// passes reports whether a failure is one of the moment: clients ask for too much, or no provider has the original yet. An edge may hear of a
+// version before the control plane, from which it gets the original, has heard of it.
+func passes(err error) bool {
+	return errors.Is(err, asset.ErrOverloaded) || errors.Is(err, asset.ErrNotFound)
+}
+
 // ofTheVariant reports whether a render failed for what was asked for, so that another one of the same original may be made. Anything
-// else costs its time again: a damaged original, a provider that is away, a worker that was lost or took too long. Being refused
-// twice is no fault of the original, and no reason to go on.
+// else costs its time again: a damaged original, a provider that is away, a worker that was lost or took too long. What
+// was to pass and did not is no reason to go on.
 func ofTheVariant(err error) bool {
 	for _, kind := range []error{asset.ErrInvalid, asset.ErrTooLarge, asset.ErrMediaType, asset.ErrNotImplemented} {
 		if errors.Is(err, kind) {

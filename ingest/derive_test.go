@@ -309,6 +309,7 @@ func TestDeriveFailsOnce(t *testing.T) {
 		{asset.ErrInvalid, 3, 3},
 		{asset.ErrTooLarge, 3, 3},
 		{asset.ErrOverloaded, 2, 1},
+		{asset.ErrNotFound, 2, 1},
 	} {
 		w := newWorld()
 		w.product("shop", "f=webp,w=1", "f=webp,w=2", "f=webp,w=3")
@@ -331,22 +332,24 @@ func TestDeriveFailsOnce(t *testing.T) {
 	}
 }
 
-// While the clients are too many, it waits and tries once more.
-func TestDeriveWaitsWhenOverloaded(t *testing.T) {
-	w, refusals := newWorld(), 1
-	w.product("shop", "f=webp,w=1")
-	w.add("a", "shop/a.jpg")
-	w.fail = func(asset.Key) error {
-		if refusals--; refusals >= 0 {
-			return asset.ErrOverloaded
+// What passes is waited for: too many clients, and an original that is still on its way to where it is read.
+func TestDeriveWaitsForWhatPasses(t *testing.T) {
+	for _, kind := range []error{asset.ErrOverloaded, asset.ErrNotFound} {
+		w, refusals := newWorld(), 1
+		w.product("shop", "f=webp,w=1")
+		w.add("a", "shop/a.jpg")
+		w.fail = func(asset.Key) error {
+			if refusals--; refusals >= 0 {
+				return kind
+			}
+			return nil
 		}
-		return nil
+		w.derive(t, 1, func(d *Deriver) {
+			d.Changed(changed("a"))
+			time.Sleep(long)
+			w.want(t, map[string]int{DeriveMade: 1})
+		})
 	}
-	w.derive(t, 1, func(d *Deriver) {
-		d.Changed(changed("a"))
-		time.Sleep(long)
-		w.want(t, map[string]int{DeriveMade: 1})
-	})
 }
 
 // While nothing is kept, as the disk is full, it makes one a minute to see whether that has passed.
