@@ -53,6 +53,7 @@ type System struct {
 	providers     *origin.Providers
 	pool          *transform.Pool
 	front         *cache.Tier
+	back          *cache.Tier // on disk, behind front
 	memory        *cache.Memory
 	disk          *cache.Disk
 	resolver      *resolve.Resolver
@@ -60,6 +61,8 @@ type System struct {
 	collector     *ingest.Collector
 	delivery      *proxy.Server // nil in the role control
 	control       *control.Server
+	deriver       atomic.Pointer[ingest.Deriver] // nil until it runs, and where nothing is derived
+	served        served                         // kept at an edge
 
 	deliveryListener, controlListener net.Listener
 
@@ -100,7 +103,7 @@ func (s *System) rooms(version string) []func(context.Context) error {
 	switch s.cfg.Role {
 	case RoleEdge:
 		return []func(context.Context) error{
-			s.openData, s.openCatalog, s.openProviders, s.awaitCatalog, s.openCaches, s.openResolver, s.openDelivery, openControl,
+			s.openData, s.openCatalog, s.openProviders, s.awaitCatalog, s.openCaches, s.openResolver, s.openDeriver, s.openDelivery, openControl,
 		}
 	case RoleControl:
 		return []func(context.Context) error{
@@ -108,7 +111,7 @@ func (s *System) rooms(version string) []func(context.Context) error {
 		}
 	default:
 		return []func(context.Context) error{
-			s.openData, s.openCatalog, s.openProviders, s.awaitCatalog, s.openCaches, s.openResolver, s.openIngest, s.openDelivery, openControl, s.createProducts,
+			s.openData, s.openCatalog, s.openProviders, s.awaitCatalog, s.openCaches, s.openResolver, s.openIngest, s.openDeriver, s.openDelivery, openControl, s.createProducts,
 		}
 	}
 }
@@ -172,13 +175,13 @@ func (s *System) openCaches(context.Context) (err error) {
 		return err
 	}
 	s.onClose("disk cache", func(context.Context) error { return s.disk.Close() })
-	back := cache.NewTier(asset.DiskTier, s.disk, asset.LoaderFunc(s.make), s.cacheEvents())
-	if s.pool, err = transform.NewPool(s.cfg.Render, back, s.transformEvents()); err != nil {
+	s.back = cache.NewTier(asset.DiskTier, s.disk, asset.LoaderFunc(s.make), s.cacheEvents())
+	if s.pool, err = transform.NewPool(s.cfg.Render, s.back, s.transformEvents()); err != nil {
 		return err
 	}
 	s.onClose("render workers", func(context.Context) error { return s.pool.Close() })
-	s.onClose("disk tier", back.Close)
-	s.front = cache.NewTier(asset.MemoryTier, s.memory, back, s.cacheEvents())
+	s.onClose("disk tier", s.back.Close)
+	s.front = cache.NewTier(asset.MemoryTier, s.memory, s.back, s.cacheEvents())
 	s.onClose("memory tier", s.front.Close)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/transform"
 )
 
 func TestConfigFileIsTheDefault(t *testing.T) {
@@ -97,6 +98,8 @@ func TestBadConfig(t *testing.T) {
 		"control: {listen: 0.0.0.0:9090}":             {"control.listen", "0.0.0.0", "loopback"},
 		"resolve: {max_output_pixels: 0}":             {"resolve.max_output_pixels", "allowed"},
 		"render: {queue: 0}":                          {"render.queue", "allowed"},
+		"render: {derive: -1}":                        {"render.derive", "-1", "off, on"},
+		"render:\n  derive: fast":                     {"line 2", "fast"},
 		"render: {workers: -1}":                       {"render.workers", "-1", "allowed"},
 		"ingest: {max_bytes: 0}":                      {"ingest.max_bytes", "allowed"},
 		"catalog: {commit_timeout: 0s}":               {"catalog.commit_timeout", "allowed"},
@@ -132,6 +135,20 @@ func TestBadConfig(t *testing.T) {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("%q: the error does not say %q: %v", text, part, err)
 			}
+		}
+	}
+}
+
+// TestDeriveIsOnOffOrANumber: as the file and the environment spell it.
+func TestDeriveIsOnOffOrANumber(t *testing.T) {
+	for text, want := range map[string]transform.Derivations{"on": 1, "off": 0, "0": 0, "3": 3} {
+		cfg, err := LoadConfig(write(t, "render: {derive: "+text+"}"), nil)
+		if err != nil || cfg.Render.Derive != want {
+			t.Errorf("%s is %d, %v; want %d", text, cfg.Render.Derive, err, want)
+		}
+		cfg, err = LoadConfig("", []string{"ASSETMATRIX_RENDER_DERIVE=" + text})
+		if err != nil || cfg.Render.Derive != want {
+			t.Errorf("%s in the environment is %d, %v; want %d", text, cfg.Render.Derive, err, want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package assetmatrix
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/assetmatrix/assetmatrix/asset"
@@ -62,6 +63,7 @@ func (s *System) catalogEvents() catalog.Events {
 			s.metrics.transactions.Add(float64(transactions))
 			s.metrics.commitSeconds.Observe(took.Seconds())
 		},
+		Changed: s.changed,
 	}
 }
 
@@ -126,7 +128,26 @@ func (s *System) transformEvents() transform.Events {
 		},
 		WorkerStarted: func(pid int) { s.log.Debug("render worker started", "pid", pid) },
 		WorkerLost:    s.workerLost,
+		Reduced:       s.metrics.reduced.Inc,
 		Shed:          func(reason string) { s.metrics.shed.WithLabelValues(reason).Inc() },
+	}
+}
+
+func (s *System) deriveEvents() ingest.DeriveEvents {
+	return ingest.DeriveEvents{
+		Derived: func(outcome string, k asset.Key, err error) {
+			s.metrics.derived.WithLabelValues(outcome).Inc()
+			if err != nil {
+				s.log.Debug("not derived", "key", k.String(), "error", err)
+			}
+		},
+		Dropped: func(id string) {
+			s.metrics.derived.WithLabelValues("dropped").Inc()
+			s.log.Debug("not derived: too many assets have changed", "asset", id)
+		},
+		Paused: func(pause time.Duration) {
+			s.log.Debug("nothing is derived, as it is not kept", "pause", pause)
+		},
 	}
 }
 
@@ -141,8 +162,17 @@ func (s *System) workerLost(reason, stderr string) {
 }
 
 func (s *System) proxyEvents() proxy.Events {
+	request := s.metrics.request
+	if s.cfg.Role == RoleEdge {
+		request = func(product string, status int, took time.Duration, bytes int64) {
+			s.metrics.request(product, status, took, bytes)
+			if status < http.StatusBadRequest && product != "" {
+				s.served.note(product)
+			}
+		}
+	}
 	return proxy.Events{
-		Request:  s.metrics.request,
+		Request:  request,
 		Panicked: func(value any, stack []byte) { s.panicked("request", value, stack) },
 		Broken: func(k asset.Key, err error) {
 			s.log.Error("an answer was cut off", "key", k.String(), "error", err)

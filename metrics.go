@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/assetmatrix/assetmatrix/asset"
+	"github.com/assetmatrix/assetmatrix/ingest"
 	"github.com/assetmatrix/assetmatrix/origin"
 )
 
@@ -29,6 +30,8 @@ type metrics struct {
 	renders         *prometheus.CounterVec
 	renderSeconds   *prometheus.HistogramVec
 	reducedBytes    prometheus.Counter
+	reduced         prometheus.Counter
+	derived         *prometheus.CounterVec
 	probes          *prometheus.CounterVec
 	workersLost     *prometheus.CounterVec
 	shed            *prometheus.CounterVec
@@ -64,6 +67,8 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 		renders:         counter("renders_total", "Renders that reached a worker.", "format", "outcome"),
 		renderSeconds:   histogram("render_seconds", "Time of a render in its worker.", prometheus.ExponentialBuckets(1e-3, 2, 15), "format"),
 		reducedBytes:    counter("reduced_bytes_total", "Bytes of reductions that were made, of which renditions are made in the place of their originals.").WithLabelValues(),
+		reduced:         counter("renders_from_reduction_total", "Renders that began with a reduction, which has most of the work done, rather than with the original.").WithLabelValues(),
+		derived:         counter("derived_total", "Renditions of presets that were to be made before anybody asked: made, had already, failed; and assets that were dropped because too many waited.", "outcome"),
 		probes:          counter("probes_total", "Uploads that a worker looked at.", "outcome"),
 		workersLost:     counter("render_workers_lost_total", "Render workers that ended.", "reason"),
 		shed:            counter("shed_total", "Work refused before it was started.", "reason"),
@@ -85,6 +90,12 @@ func (m *metrics) gauge(s *System) {
 	read("cache_bytes", bytesHelp, prometheus.Labels{"tier": asset.MemoryTier.String()}, func() float64 { return float64(s.memory.Bytes()) })
 	read("cache_bytes", bytesHelp, prometheus.Labels{"tier": asset.DiskTier.String()}, func() float64 { return float64(s.disk.Bytes()) })
 	read("queue_depth", "Renders that wait for a worker.", nil, func() float64 { return float64(s.pool.Queued()) })
+	read("derive_queue_depth", "Assets that wait for the renditions of presets to be made.", nil, func() float64 {
+		if d := s.deriver.Load(); d != nil {
+			return float64(d.Waiting())
+		}
+		return 0
+	})
 	read("catalog_revision", "Position in the matrix's history that requests see.", nil, func() float64 { return float64(s.catalog.View().Revision()) })
 	read("catalog_lag_seconds", "For how long the view has not been known to show all that was committed.", nil, func() float64 { return s.catalog.Age().Seconds() })
 	read("catalog_frozen", "1 while the view does not follow the log, because a message does not fit.", nil, func() float64 {
@@ -95,6 +106,9 @@ func (m *metrics) gauge(s *System) {
 	})
 	for _, f := range []asset.Format{asset.JPEG, asset.PNG, asset.WebP, asset.AVIF} {
 		m.renders.WithLabelValues(f.String(), "ok") // a series that is not there cannot be seen to rise
+	}
+	for _, outcome := range []string{ingest.DeriveMade, ingest.DeriveHad, ingest.DeriveFailed, "dropped"} {
+		m.derived.WithLabelValues(outcome)
 	}
 	for name := range s.providers.States() {
 		m.providerReads.WithLabelValues(name, origin.OutcomeHit)

@@ -313,16 +313,6 @@ type turn struct {
 	round int // its number
 }
 
-// rounds lets subjects take turns, so that what neighbours on the machine do for some seconds is in the figures of all.
-func (f *field) rounds(ctx context.Context, step string, n int, among []*subject, measure func(t turn) error) error {
-	for i := range n {
-		if err := f.round(ctx, step, i, n, among, measure); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // round is the i-th of n: each subject once, and another of them first than in the one before. A peer that fails is left out
 // from then on.
 func (f *field) round(ctx context.Context, step string, i, n int, among []*subject, measure func(t turn) error) error {

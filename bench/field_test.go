@@ -295,3 +295,13 @@ func adminOf(t *testing.T, url string) *client.Client {
 	}
 	return api
 }
+
+// rounds lets subjects take turns, so that what neighbours on the machine do for some seconds is in the figures of all.
+func (f *field) rounds(ctx context.Context, step string, n int, among []*subject, measure func(t turn) error) error {
+	for i := range n {
+		if err := f.round(ctx, step, i, n, among, measure); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -113,6 +113,9 @@ type Events struct {
 	Server func(line string)
 	// Committed: a message with so many transactions was stored and applied, within that time.
 	Committed func(transactions int, took time.Duration)
+	// Changed: the view shows these mutations of one message, whoever wrote it. It is called in the order of the log and holds up
+	// what follows, so it must return at once; the mutations are not its to change or to keep. What came with a snapshot is not told.
+	Changed func(mutations []Mutation)
 }
 
 // A Catalog is the matrix. It is safe for concurrent use.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,6 +74,47 @@ func TestEdge(t *testing.T) {
 	}
 	if err := e.Healthy(); err != nil {
 		t.Error(err)
+	}
+}
+
+// What changes is told once, in the order of the log, at the writer as at an edge, when the view shows it.
+func TestChangesAreTold(t *testing.T) {
+	tell := func(c *atomic.Pointer[Catalog], told *[]string) Events {
+		return Events{Changed: func(mutations []Mutation) {
+			for _, m := range mutations {
+				*told = append(*told, m.PutProduct.Name)
+				if c := c.Load(); c != nil {
+					if _, ok := c.View().Product(m.PutProduct.Name); !ok {
+						t.Errorf("%s is told before it is shown", m.PutProduct.Name)
+					}
+				}
+			}
+		}}
+	}
+	var at [2]atomic.Pointer[Catalog]
+	var told [2][]string
+	cfg := config(t.TempDir())
+	cfg.Role, cfg.NATS.Listen = roleControl, "127.0.0.1:0"
+	c, err := Open(t.Context(), cfg, tell(&at[0], &told[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	e, err := Open(t.Context(), edgeConfig(t.TempDir(), fmt.Sprintf("nats://127.0.0.1:%d", c.server.port)), tell(&at[1], &told[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.Close() }()
+	reaches(t, e, update(t, c, putProduct("first")))
+	at[0].Store(c)
+	at[1].Store(e)
+	update(t, c, putProduct("a"), putProduct("b"))
+	reaches(t, e, update(t, c, putProduct("c")))
+	for i, c := range []*Catalog{c, e} {
+		_ = c.Close() // nothing is told any more
+		if got := strings.Join(told[i], ""); got != "firstabc" {
+			t.Errorf("catalog %d told %q", i, got)
+		}
 	}
 }
 

@@ -85,10 +85,21 @@ func (r *replica) take(seq uint64, data []byte) error {
 	if shown {
 		r.show()
 		r.thaw(seq)
+		r.tell(m)
 	}
 	r.record(seq, m, shown)
 	r.foldWhenDue(shown)
 	return nil
+}
+
+// tell tells what m has changed.
+func (r *replica) tell(m *message) {
+	if r.events.Changed == nil {
+		return
+	}
+	for i := range m.Transactions {
+		r.events.Changed(m.Transactions[i].Mutations)
+	}
 }
 
 // advance gives the message its effect on r.work, or leaves that as it is.

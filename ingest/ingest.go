@@ -1,5 +1,5 @@
 // Package ingest is the write path: it takes an upload in, makes sure that it is what it is said to be, stores it, and
-// records it in the matrix.
+// records it in the matrix. What that brings is made ahead by a [Deriver], in the background.
 //
 // Its one invariant: a version is in the matrix only when its bytes are stored, and an upload that is refused leaves
 // nothing behind: no spooled file, no stored bytes, no record.

@@ -33,6 +33,7 @@ type Pool struct {
 	places    *semaphore.Weighted
 	memory    *semaphore.Weighted
 	queued    atomic.Int64
+	free      atomic.Int64 // workers that wait for a job
 	mean      atomic.Int64 // nanoseconds that a render took lately
 	heads     headMemory
 	jobs      chan *job
@@ -94,6 +95,10 @@ func (p *Pool) Close() error {
 
 // Queued returns how many renders wait for their original, for memory or for a worker.
 func (p *Pool) Queued() int { return int(p.queued.Load()) }
+
+// Idle reports whether nothing waits and a worker has nothing to do, so that what nobody waits for may be rendered. What comes in
+// behind the answer waits for that at most.
+func (p *Pool) Idle() bool { return p.queued.Load() == 0 && p.free.Load() > 0 }
 
 // Load renders k, which is no original. The object is in memory up to 1 MiB and in a sealed memory file above.
 //
@@ -535,12 +540,9 @@ const (
 func (p *Pool) serve(w *worker, j *job) (untaken *job, reason string) {
 	for {
 		if j == nil {
-			select {
-			case <-p.quit:
-				return nil, reasonClosed
-			case <-w.done:
-				return nil, reasonIdle
-			case j = <-p.jobs:
+			var reason string
+			if j, reason = p.next(w); j == nil {
+				return nil, reason
 			}
 		}
 		switch reason := p.give(w, j); reason {
@@ -553,6 +555,21 @@ func (p *Pool) serve(w *worker, j *job) (untaken *job, reason string) {
 		if j = nil; w.worn(p.cfg) {
 			return nil, reasonRecycled
 		}
+	}
+}
+
+// next waits for a job for w; nil when there will be none, for that reason. The job is counted out of the queue later than its worker
+// out of the free ones: what reads both finds it in one of them.
+func (p *Pool) next(w *worker) (j *job, reason string) {
+	p.free.Add(1)
+	defer p.free.Add(-1)
+	select {
+	case <-p.quit:
+		return nil, reasonClosed
+	case <-w.done:
+		return nil, reasonIdle
+	case j = <-p.jobs:
+		return j, ""
 	}
 }
 

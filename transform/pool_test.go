@@ -675,6 +675,7 @@ func TestConfig(t *testing.T) {
 		"max_memory_bytes": func(c *Config) { c.MaxMemoryBytes = 0 },
 		"max_renders":      func(c *Config) { c.MaxRenders = 0 },
 		"max_worker_bytes": func(c *Config) { c.MaxWorkerBytes = 0 },
+		"derive":           func(c *Config) { c.Derive = -1 },
 	} {
 		cfg := testConfig()
 		change(&cfg)
@@ -712,7 +713,7 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("SECRET", "hunter2")
 	b := newBench(t, one)
 	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", b.log.lastPID()))
-	if err != nil || bytes.Contains(env, []byte("hunter2")) || !bytes.Contains(env, []byte("MALLOC_ARENA_MAX=2")) {
+	if err != nil || bytes.Contains(env, []byte("hunter2")) || !bytes.Contains(env, []byte("MALLOC_ARENA_MAX=1")) {
 		t.Errorf("%q %v", env, err)
 	}
 }

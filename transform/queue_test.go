@@ -285,3 +285,46 @@ func TestOriginalIsChanged(t *testing.T) {
 		t.Errorf("%d originals are held", n)
 	}
 }
+
+// TestIdleWaits: what waits for its original has need of a worker soon.
+func TestIdleWaits(t *testing.T) {
+	b := newBench(t, nil)
+	b.shelf.gate = make(chan struct{})
+	eventually(t, "it is idle", b.Idle)
+	answers := b.ask(t.Context(), 1)
+	eventually(t, "one waits", func() bool { return b.Queued() == 1 })
+	if b.Idle() {
+		t.Error("it is idle though one waits for its original")
+	}
+	close(b.shelf.gate)
+	<-answers // there is no such original
+}
+
+// TestIdle: a pool is idle while a worker has nothing to do and nothing waits, and at no moment of a render.
+func TestIdle(t *testing.T) {
+	b, _ := stopped(t, nil)
+	if !b.Idle() {
+		t.Fatal("it has nothing to do and is not idle")
+	}
+	answers := b.ask(t.Context(), 1)
+	eventually(t, "the worker has the one", func() bool { return b.Queued() == 0 && !b.Idle() })
+	more := b.ask(t.Context(), 3)
+	eventually(t, "the others wait", func() bool { return b.Queued() == 3 })
+	if b.Idle() {
+		t.Error("it is idle though three wait")
+	}
+	b.signal(t, syscall.SIGCONT)
+	for range 3 {
+		if err := <-more; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-answers; err != nil {
+		t.Error(err)
+	}
+	eventually(t, "it is idle again", b.Idle)
+	_ = b.Close()
+	if b.Idle() {
+		t.Error("it is idle though it is closed")
+	}
+}

@@ -54,7 +54,30 @@ type Config struct {
 	// characters are looked for in, by name, that the chosen font lacks. Workers read them when they need them: a change
 	// takes a restart, and makes nothing anew that has been rendered.
 	Fonts string `yaml:"fonts"`
+	// Derive is how many renditions that nobody has asked for yet may be made at once, of presets, when a version arrives; 0: none.
+	// The pool itself makes what it is asked for: see [Pool.Idle].
+	Derive Derivations `yaml:"derive"`
 }
+
+// Derivations is a number of renditions. In YAML it may be spelled on (1) and off (0) as well.
+type Derivations int
+
+// UnmarshalYAML reads a number, on or off.
+func (d *Derivations) UnmarshalYAML(decode func(any) error) error {
+	var n int
+	err := decode(&n)
+	if on := false; err != nil && decode(&on) == nil {
+		n, err = 0, nil
+		if on {
+			n = 1
+		}
+	}
+	*d = Derivations(n)
+	return err
+}
+
+// maxWorkers is the most that can be configured.
+const maxWorkers = 1024
 
 // DefaultConfig returns the documented defaults; Command is the caller's to set.
 func DefaultConfig() Config {
@@ -67,6 +90,7 @@ func DefaultConfig() Config {
 		MaxMemoryBytes: 2 << 30,
 		MaxRenders:     1000,
 		MaxWorkerBytes: 256 << 20,
+		Derive:         1,
 	}
 }
 
@@ -75,8 +99,11 @@ func (c Config) Validate() error {
 	if len(c.Command) == 0 {
 		return asset.BadKey("command", "empty", "the argv of a worker")
 	}
-	if c.Workers < 0 || c.Workers > 1024 {
-		return asset.BadKey("workers", c.Workers, "0 (one for each core) to 1024")
+	if c.Workers < 0 || c.Workers > maxWorkers {
+		return asset.BadKey("workers", c.Workers, fmt.Sprintf("0 (one for each core) to %d", maxWorkers))
+	}
+	if c.Derive < 0 || c.Derive > maxWorkers {
+		return asset.BadKey("derive", int(c.Derive), fmt.Sprintf("off, on, or 0 to %d", maxWorkers))
 	}
 	for _, f := range []struct {
 		key  string

@@ -78,8 +78,8 @@ type Resolution struct {
 	// MediaType is what the URL delivers for the Accept that was given.
 	MediaType string `json:"type" doc:"what the URL delivers for the Accept that was given"`
 	// Width and Height are those of what is delivered, in px; 0 when it is no picture.
-	Width    int    `json:"width,omitempty" doc:"of what is delivered, px"`
-	Height   int    `json:"height,omitempty" doc:"of what is delivered, px; neither is there when it is trimmed, as nobody knows before it is made"`
+	Width  int `json:"width,omitempty" doc:"of what is delivered, px"`
+	Height int `json:"height,omitempty" doc:"of what is delivered, px; neither is there when it is trimmed, as nobody knows before it is made"`
 	// ThumbHash and Dominant are what can be shown until the picture is there.
 	ThumbHash string `json:"thumbhash,omitempty" doc:"placeholder of the picture, ThumbHash in base64"`
 	Dominant  string `json:"dominant,omitempty" doc:"its dominant colour, #rrggbb"`
