@@ -26,8 +26,6 @@ var (
 	ErrMediaType = errors.New("unsupported media type")
 	// ErrUndecodable: the bytes are of a known type but damaged (422).
 	ErrUndecodable = errors.New("undecodable")
-	// ErrNotImplemented: the grammar knows the option, this version does not render it (501).
-	ErrNotImplemented = errors.New("not implemented")
 	// ErrUnavailable: a provider, a worker or the catalog cannot answer now (503, retry).
 	ErrUnavailable = errors.New("unavailable")
 	// ErrOverloaded: refused before work was started, because the queue is full (503, retry).

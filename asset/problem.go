@@ -82,7 +82,6 @@ var classes = []Class{
 	{Kind: ErrTooLarge, Status: 413, Name: "too-large", Title: "This is over a limit"},
 	{Kind: ErrMediaType, Status: 415, Name: "unsupported-media-type", Title: "This kind of content cannot be used so"},
 	{Kind: ErrUndecodable, Status: 422, Name: "undecodable", Title: "The file is damaged"},
-	{Kind: ErrNotImplemented, Status: 501, Name: "not-implemented", Title: "This version does not do that yet"},
 	{Kind: ErrOverloaded, Status: 503, Name: "overloaded", Title: "Too much is being asked for", Retry: 2},
 	{Kind: ErrUnavailable, Status: 503, Name: "unavailable", Title: "This cannot be answered now", Retry: 2},
 	{Kind: ErrCorrupt, Status: 503, Name: "unavailable", Title: "This cannot be answered now", Retry: 5},

@@ -16,7 +16,7 @@ func TestClassify(t *testing.T) {
 	for kind, status := range map[error]int{
 		ErrMalformed: 400, ErrMethod: 405, ErrSlow: 408, ErrHeadersTooLarge: 431, ErrHTTPVersion: 505,
 		ErrInvalid: 400, ErrForbidden: 403, ErrNotFound: 404, ErrConflict: 409, ErrGone: 410, ErrPrecondition: 412,
-		ErrTooLarge: 413, ErrMediaType: 415, ErrUndecodable: 422, ErrNotImplemented: 501, ErrUnavailable: 503,
+		ErrTooLarge: 413, ErrMediaType: 415, ErrUndecodable: 422, ErrUnavailable: 503,
 		ErrOverloaded: 503, ErrTimeout: 504, ErrCorrupt: 503, context.Canceled: 503, context.DeadlineExceeded: 504,
 		errors.New("anything"): 500,
 	} {

@@ -347,7 +347,7 @@ func passes(err error) bool {
 // else costs its time again: a damaged original, a provider that is away, a worker that was lost or took too long. What
 // was to pass and did not is no reason to go on.
 func ofTheVariant(err error) bool {
-	for _, kind := range []error{asset.ErrInvalid, asset.ErrTooLarge, asset.ErrMediaType, asset.ErrNotImplemented} {
+	for _, kind := range []error{asset.ErrInvalid, asset.ErrTooLarge, asset.ErrMediaType} {
 		if errors.Is(err, kind) {
 			return true
 		}

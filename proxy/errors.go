@@ -44,7 +44,7 @@ func cacheControl(kind, err error) string {
 	switch kind {
 	case asset.ErrInvalid, asset.ErrNotFound, asset.ErrGone:
 		return "public, max-age=10"
-	case asset.ErrTooLarge, asset.ErrMediaType, asset.ErrUndecodable, asset.ErrNotImplemented:
+	case asset.ErrTooLarge, asset.ErrMediaType, asset.ErrUndecodable:
 		return "public, max-age=60"
 	}
 	return "no-store"

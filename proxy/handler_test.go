@@ -301,7 +301,6 @@ func TestErrorsAreProblems(t *testing.T) {
 	check(asset.ErrTooLarge, 413, "public, max-age=60", false)
 	check(asset.ErrMediaType, 415, "public, max-age=60", false)
 	check(asset.ErrUndecodable, 422, "public, max-age=60", false)
-	check(asset.ErrNotImplemented, 501, "public, max-age=60", false)
 	check(asset.ErrOverloaded, 503, "no-store", true)
 	check(asset.ErrUnavailable, 503, "no-store", true)
 	check(asset.ErrCorrupt, 503, "no-store", true)

@@ -108,8 +108,7 @@ type Resolution struct {
 //
 // What a client may read of an error is a [asset.Fault]: [asset.ErrNotFound] for a product, name or version that is not
 // there, [asset.ErrGone] for an archived asset, [asset.ErrInvalid] for options that do not go with the product or the
-// picture, [asset.ErrMediaType] for options on what is no picture, [asset.ErrNotImplemented] for options that are not
-// rendered yet, [ErrBehind] while the snapshot is behind the revision that was demanded. An [asset.ErrUnavailable] that is
+// picture, [asset.ErrMediaType] for options on what is no picture, [ErrBehind] while the snapshot is behind the revision that was demanded. An [asset.ErrUnavailable] that is
 // no fault says that the snapshot is damaged, and may have what was not found. The resolution beside an error holds what
 // was found until then, its Revision in any case.
 func (r *Resolver) Resolve(t Target, c Client) (Resolution, error) {

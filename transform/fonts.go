@@ -143,7 +143,7 @@ func (l *library) load(name string) (*font.Face, error) {
 	if file, ok := l.own[name]; ok {
 		face, err := file.load()
 		if err != nil { // it could be read when the server was started
-			fault := &asset.Fault{Kind: asset.ErrNotImplemented, Part: "text-font", Detail: fmt.Sprintf("the font %q cannot be read now", name)}
+			fault := &asset.Fault{Kind: asset.ErrInvalid, Part: "text-font", Detail: fmt.Sprintf("the font %q cannot be read now", name)}
 			return nil, fmt.Errorf("%w: %w", fault, err)
 		}
 		return face, nil

@@ -103,8 +103,7 @@ func (p *Pool) Idle() bool { return p.queued.Load() == 0 && p.free.Load() > 0 }
 // Load renders k, which is no original. The object is in memory up to 1 MiB and in a sealed memory file above.
 //
 // A request that cannot be rendered is an *asset.Fault wrapping [asset.ErrInvalid], [asset.ErrMediaType],
-// [asset.ErrTooLarge], [asset.ErrUndecodable] or [asset.ErrNotImplemented]. A worker that was lost makes
-// [asset.ErrUnavailable], its deadline [asset.ErrTimeout], a full queue [asset.ErrOverloaded]. Errors of the originals'
+// [asset.ErrTooLarge] or [asset.ErrUndecodable]. A worker that was lost makes [asset.ErrUnavailable], its deadline [asset.ErrTimeout], a full queue [asset.ErrOverloaded]. Errors of the originals'
 // loader are passed on. ctx ends the waiting, and kills a render that nobody waits for.
 func (p *Pool) Load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 	t := asset.TraceOf(ctx)
@@ -121,7 +120,10 @@ func (p *Pool) load(ctx context.Context, k asset.Key) (*asset.Object, error) {
 	if err := p.writes(k.Variant.Format); err != nil {
 		return nil, err
 	}
-	leave, err := p.enter()
+	leave, err := func() {}, error(nil)
+	if k.Variant.Format != asset.Reduced { // whose rendition is counted, and waits for it
+		leave, err = p.enter()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -235,3 +235,11 @@ func TestReductionWhereNone(t *testing.T) {
 	jpeg.held = 6
 	f(jpeg, small, 2)
 }
+
+// A reduction takes no place in the queue beside the rendition that waits for it.
+func TestReductionIsNotQueuedTwice(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Queue, c.Workers = 1, 1 })
+	if _, err := b.render(t, b.dearJPEG(t, photo(1400, 1000)), asset.Variant{Width: 300, Format: asset.WebP}); err != nil {
+		t.Error(err)
+	}
+}

@@ -144,7 +144,7 @@ func (c Config) staged() int { return 2 * c.workers() }
 // must not block.
 type Events struct {
 	// Rendered: one attempt that reached a worker ended. format is "webp", …, or "probe"; outcome is "ok" or one of
-	// "invalid", "too_large", "undecodable", "not_implemented", "timeout", "crashed", "cancelled", "failed".
+	// "invalid", "too_large", "undecodable", "timeout", "crashed", "cancelled", "failed".
 	Rendered func(format, outcome string, took time.Duration)
 	// Diagnosed: a worker refused a picture, and this is what the library said. It is for the log, never for a client.
 	Diagnosed func(what, outcome, library string)

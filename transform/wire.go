@@ -64,10 +64,9 @@ type reply struct {
 
 // outcomes maps the code of a refusal to its sentinel. Codes are what the metric shows, too.
 var outcomes = map[string]error{
-	"invalid":         asset.ErrInvalid,
-	"too_large":       asset.ErrTooLarge,
-	"undecodable":     asset.ErrUndecodable,
-	"not_implemented": asset.ErrNotImplemented,
+	"invalid":     asset.ErrInvalid,
+	"too_large":   asset.ErrTooLarge,
+	"undecodable": asset.ErrUndecodable,
 }
 
 // refusal turns an error of a worker's render into a reply. What is no Fault is the library's word on the pixels: the
