@@ -156,19 +156,7 @@ func (g *gallery) decoded(t *testing.T, file string, b []byte) (*image.NRGBA, in
 // keep compares with the picture that was committed, or writes it. Beside its look, colours and sharpness must be as they were.
 func (g *gallery) keep(t *testing.T, file string, got []byte) {
 	t.Helper()
-	path := filepath.Join(filepath.Dir(galleryPage), file)
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	want := committed(t, filepath.Join(filepath.Dir(galleryPage), file), got)
 	a, frames := g.decoded(t, file, got)
 	b, wantFrames := g.decoded(t, file, want)
 	if sameLook(t, file, a, b); frames != wantFrames {

@@ -39,8 +39,8 @@ func sameLook(t *testing.T, name string, got, want image.Image) {
 	}
 }
 
-// golden compares with testdata, or rewrites it.
-func golden(t *testing.T, path string, got []byte) {
+// committed returns the file that was committed, or rewrites it.
+func committed(t *testing.T, path string, got []byte) []byte {
 	t.Helper()
 	if *update {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -54,6 +54,13 @@ func golden(t *testing.T, path string, got []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return want
+}
+
+// golden compares with testdata, or rewrites it.
+func golden(t *testing.T, path string, got []byte) {
+	t.Helper()
+	want := committed(t, path, got)
 	decode := func(b []byte) image.Image {
 		m, _, err := image.Decode(bytes.NewReader(b))
 		if err != nil {

@@ -33,8 +33,8 @@ const startTimeout = 15 * time.Second
 
 // environment is all that a worker sees of ours: no secret is inherited.
 var environment = []string{
-	// glibc keeps what is freed, in pieces. A render has one thread, so one arena does, whose end goes back when it is large; and a
-	// decoder's working memory, of another size for each picture, lies outside of it.
+	// glibc keeps what is freed, in pieces. A render has one thread, so one arena does, whose end goes back when it is large, and blocks of
+	// 32 MiB lie outside of it; without fixed thresholds it would learn to keep those as well.
 	"MALLOC_ARENA_MAX=1",
 	"MALLOC_MMAP_THRESHOLD_=33554432",
 	"MALLOC_TRIM_THRESHOLD_=33554432",
